@@ -36,7 +36,7 @@ def root_features(pos_w: np.ndarray, body_rotation: Rotation, fps: float) -> np.
     up_b = body_rotation.inv().apply(np.array([0.0, 0.0, 1.0]))
     rates = np.zeros((frames, 3))
     if frames > 1:
-        step = Rotation.from_euler("z", -yaw[:-1]).apply(np.diff(pos_w, axis=0))
+        step = _about_z(-yaw[:-1]).apply(np.diff(pos_w, axis=0))
         rates[:-1, :2] = step[:, :2] * fps
         rates[:-1, 2] = _wrap(np.diff(yaw)) * fps
         rates[-1] = rates[-2]
@@ -57,7 +57,7 @@ def integrate_root(
         Position (T, 3) in the world and T rotations of the body frame.
     """
     yaw = start_yaw + np.concatenate([[0.0], np.cumsum(features[:-1, 6] / fps)])
-    turn = Rotation.from_euler("z", yaw)
+    turn = _about_z(yaw)
     step = turn[:-1].apply(np.pad(features[:-1, 4:6], ((0, 0), (0, 1)))) / fps
     pos = np.empty((len(features), 3))
     pos[:, :2] = np.asarray(start_xy) + np.concatenate([np.zeros((1, 2)), np.cumsum(step[:, :2], axis=0)])
@@ -73,6 +73,10 @@ def _swing(up_b: np.ndarray) -> Rotation:
     upside_down = quat[:, 0] < 1e-9
     quat[upside_down] = (0.0, 1.0, 0.0, 0.0)
     return Rotation.from_quat(quat, scalar_first=True)
+
+
+def _about_z(angle: np.ndarray) -> Rotation:
+    return Rotation.from_rotvec(np.multiply.outer(angle, [0.0, 0.0, 1.0]))
 
 
 def _wrap(angle: np.ndarray) -> np.ndarray:
