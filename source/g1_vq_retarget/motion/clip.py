@@ -19,7 +19,7 @@ QUATERNION_TOLERANCE = 0.01
 
 
 class MotionError(UserError):
-    """A motion that cannot be: wrong shapes, values that are no numbers, no rate. Readers put the file's name before."""
+    """A motion that cannot be: wrong shapes, values that are no numbers, no rate. Readers name the file before it."""
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ def build_mjcf(robot: RobotModel, floor: bool = True) -> str:
         ET.SubElement(world, "geom", name="floor", type="plane", size="0 0 0.05", contype="1", rgba="0.9 0.9 0.9 1")
         ET.SubElement(world, "light", pos="0 0 4", directional="true")
 
-    elements = {None: world}
+    elements: dict[str | None, ET.Element] = {None: world}
     for link in robot.links:
         elements[link.name] = _body(elements[link.parent], link, robot)
 

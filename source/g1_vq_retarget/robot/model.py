@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib import resources
+from itertools import pairwise
 
 import numpy as np
 import yaml
+from scipy.spatial.transform import Rotation
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Capsule:
 
 @dataclass(frozen=True)
 class Link:
-    """A rigid body: its place in the parent's frame (m, wxyz), its inertia about `com`, its hinge (none for the root)."""
+    """A rigid body: place in the parent's frame (m, wxyz), inertia about `com`, hinge (none for the root)."""
 
     name: str
     parent: str | None
@@ -65,7 +67,7 @@ class Link:
 
 @dataclass(frozen=True)
 class RobotModel:
-    """A robot as data. Links and joints stand depth first (MuJoCo and SDK order); every link but the root has one hinge.
+    """A robot as data. Links and joints stand depth first (MuJoCo, SDK order); every link but the root has a hinge.
 
     Attributes:
         name: short name, the stem of the data file.
@@ -73,6 +75,7 @@ class RobotModel:
         links: parents before children; joint `i` moves link `i + 1`.
         default_root_height: height of the root in the default pose, m.
         feet, hands: link names, left first.
+        legs: hip, knee and ankle link of each leg, left first.
         tracked: the links a tracking policy follows.
         anchor: the link that a tracking policy's frame hangs on.
     """
@@ -82,6 +85,7 @@ class RobotModel:
     links: tuple[Link, ...]
     default_root_height: float
     feet: tuple[str, ...]
+    legs: tuple[tuple[str, ...], ...]
     hands: tuple[str, ...]
     tracked: tuple[str, ...]
     anchor: str
@@ -131,6 +135,17 @@ class RobotModel:
         """(J,) default pose, rad."""
         return np.array([joint.default for joint in self.joints])
 
+    @cached_property
+    def leg_length(self) -> float:
+        """Hip to knee to ankle in straight lines, with all joints at zero, mean of the legs, m."""
+        pos: dict[str | None, np.ndarray] = {None: np.zeros(3)}
+        rotation: dict[str | None, Rotation] = {None: Rotation.identity()}
+        for link in self.links:
+            pos[link.name] = pos[link.parent] + rotation[link.parent].apply(link.pos)
+            rotation[link.name] = rotation[link.parent] * Rotation.from_quat(link.quat_wxyz, scalar_first=True)
+        bones = [pos[end] - pos[start] for leg in self.legs for start, end in pairwise(leg)]
+        return float(np.linalg.norm(bones, axis=1).sum() / len(self.legs))
+
     def link_indices(self, names: Sequence[str]) -> list[int]:
         """Indices of links in this model's order; ValueError names an unknown one."""
         return index_by_name(self.link_names, names)
@@ -154,7 +169,7 @@ def index_by_name(have: Sequence[str], want: Sequence[str]) -> list[int]:
 @cache
 def load_robot(name: str = "g1") -> RobotModel:
     """Read `robot/<name>.yaml` of this package."""
-    text = resources.files(__package__).joinpath(f"{name}.yaml").read_text(encoding="utf-8")
+    text = resources.files("g1_vq_retarget.robot").joinpath(f"{name}.yaml").read_text(encoding="utf-8")
     table = yaml.safe_load(text)
     motors = {key: _motor(**entry) for key, entry in table["motors"].items()}
     return RobotModel(
@@ -163,6 +178,7 @@ def load_robot(name: str = "g1") -> RobotModel:
         links=tuple(_link(entry, motors) for entry in table["links"]),
         default_root_height=table["default_root_height"],
         feet=tuple(table["feet"]),
+        legs=tuple(tuple(leg) for leg in table["legs"]),
         hands=tuple(table["hands"]),
         tracked=tuple(table["tracked"]),
         anchor=table["anchor"],

@@ -1,0 +1,177 @@
+"""Motion files: one module a format, recognised by what they hold and not by their suffix."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from g1_vq_retarget.files import existing_file
+from g1_vq_retarget.motion.clip import HumanClip, MotionError, RobotClip
+from g1_vq_retarget.motion.formats.bvh import Unit, UpAxis, read_bvh
+from g1_vq_retarget.motion.formats.clip_npz import read_clip_npz, write_clip_npz
+from g1_vq_retarget.motion.formats.tracking_npz import JointOrder, read_tracking_npz, write_tracking_npz
+from g1_vq_retarget.motion.formats.unitree_csv import FPS, QuatOrder, read_unitree_csv, write_unitree_csv
+from g1_vq_retarget.robot.model import RobotModel, load_robot
+
+__all__ = [
+    "JointOrder",
+    "QuatOrder",
+    "SaveFormat",
+    "Unit",
+    "UpAxis",
+    "load_motion",
+    "read_bvh",
+    "read_clip_npz",
+    "read_tracking_npz",
+    "read_unitree_csv",
+    "save_motion",
+    "write_clip_npz",
+    "write_tracking_npz",
+    "write_unitree_csv",
+]
+
+SaveFormat = Literal["npz", "csv", "tracking-isaac", "tracking-mjlab"]
+
+
+@dataclass(frozen=True)
+class Glance:
+    """What one look at a file tells: its first line if it is text, its keys if it is an NPZ."""
+
+    line: str
+    keys: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a file may leave untold, see `load_motion`."""
+
+    robot: RobotModel
+    fps: float | None
+    licence: str
+    joint_order: JointOrder | None
+    quat_order: QuatOrder | None
+    up: UpAxis | None
+    unit: Unit | None
+
+
+@dataclass(frozen=True)
+class Format:
+    """How a kind of file is recognised and read."""
+
+    title: str
+    recognises: Callable[[Glance], bool]
+    read: Callable[[Path, Options], RobotClip | HumanClip]
+
+
+def _read_csv(path: Path, options: Options) -> RobotClip:
+    fps = FPS if options.fps is None else options.fps
+    return read_unitree_csv(path, robot=options.robot, fps=fps, licence=options.licence, quat_order=options.quat_order)
+
+
+def _begins_with_number(line: str) -> bool:
+    try:
+        float(line.split(",")[0])
+    except ValueError:
+        return False
+    return "," in line
+
+
+# The first that recognises a file reads it. A new format is a module and an entry here.
+_FORMATS = (
+    Format(
+        "BVH",
+        lambda glance: glance.line.startswith("HIERARCHY"),
+        lambda path, options: read_bvh(path, up=options.up, unit=options.unit, licence=options.licence),
+    ),
+    Format(
+        "clip NPZ", lambda glance: "format" in glance.keys, lambda path, options: read_clip_npz(path, options.robot)
+    ),
+    Format(
+        "tracking NPZ",
+        lambda glance: "body_pos_w" in glance.keys,
+        lambda path, options: read_tracking_npz(path, options.robot, options.joint_order, licence=options.licence),
+    ),
+    Format("Unitree CSV", lambda glance: _begins_with_number(glance.line), _read_csv),
+)
+
+
+def load_motion(
+    path: str | Path,
+    *,
+    robot: RobotModel | None = None,
+    fps: float | None = None,
+    licence: str = "",
+    joint_order: JointOrder | None = None,
+    quat_order: QuatOrder | None = None,
+    up: UpAxis | None = None,
+    unit: Unit | None = None,
+) -> RobotClip | HumanClip:
+    """Read a motion file of any known format. What a format tells itself needs no argument and ignores it.
+
+    Args:
+        path: the file; its contents decide the format.
+        robot: the robot of a robot's motion, by default the G1.
+        fps: frames a second for a CSV, by default 30. Other formats tell their rate, which must be this one.
+        licence: licence of the motion, for its provenance.
+        joint_order: order of the joints in a tracking NPZ without names, see `read_tracking_npz`.
+        quat_order: order of the quaternion in a CSV, see `read_unitree_csv`.
+        up, unit: up axis and unit of a BVH, see `read_bvh`.
+
+    Raises:
+        UserError: no file there, a file of no known format, or the format's reader refuses it.
+    """
+    path = existing_file(path)
+    glance = _glance(path)
+    chosen = next((known for known in _FORMATS if known.recognises(glance)), None)
+    if chosen is None:
+        held = (
+            f"holds the keys {', '.join(sorted(glance.keys))}" if glance.keys else f"begins with {glance.line[:40]!r}"
+        )
+        raise MotionError(f"{path} is no motion file known here ({', '.join(f.title for f in _FORMATS)}): it {held}")
+    clip = chosen.read(path, Options(robot or load_robot(), fps, licence, joint_order, quat_order, up, unit))
+    # 1e-3: a BVH tells its frame time in a few digits
+    if fps is not None and abs(clip.fps / fps - 1) > 1e-3:
+        raise MotionError(f"{path} tells its own rate, {clip.fps:g} fps, and not {fps:g}: leave the rate away")
+    return clip
+
+
+def save_motion(
+    clip: RobotClip | HumanClip, path: str | Path, format: SaveFormat, robot: RobotModel | None = None
+) -> None:
+    """Write a motion file; parent folders are created and nothing half-written is left.
+
+    Args:
+        clip: the motion; only "npz" holds a human's.
+        path: the file, taken as it is: no suffix is added.
+        format: "npz" is the package's own and loses nothing; "csv" is Unitree's and does not tell the rate;
+            "tracking-isaac" and "tracking-mjlab" are what BeyondMimic and mjlab train on.
+        robot: the robot of the clip, by default the G1.
+
+    Raises:
+        MotionError: the format cannot hold this clip.
+        UserError: the file cannot be written.
+    """
+    robot = robot or load_robot()
+    if format == "npz":
+        write_clip_npz(clip, path)
+    elif isinstance(clip, HumanClip):
+        raise MotionError(f"{format} holds motion of robots, and {clip.name!r} is a human's: write npz")
+    elif format == "csv":
+        write_unitree_csv(clip, path, robot)
+    else:
+        write_tracking_npz(clip, path, robot, "isaac" if format == "tracking-isaac" else "mjlab")
+
+
+def _glance(path: Path) -> Glance:
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as file:
+            return Glance("", frozenset(name.removesuffix(".npy") for name in file.namelist()))
+    with path.open("rb") as file:
+        head = file.read(4096)
+    if head.startswith(b"PK"):
+        raise MotionError(f"{path} is an NPZ that was cut short: fetch or write it again")
+    lines = head.decode("utf-8-sig", errors="replace").lstrip().splitlines()
+    return Glance(lines[0] if lines else "", frozenset())

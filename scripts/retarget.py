@@ -1,0 +1,78 @@
+"""Turn human motion (or robot motion) into G1 motion, by way of tokens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+from g1_vq_retarget.errors import UserError, reporting
+from g1_vq_retarget.motion import HumanClip, RobotClip, resample
+from g1_vq_retarget.motion.formats import JointOrder, QuatOrder, SaveFormat, Unit, UpAxis, load_motion, save_motion
+from g1_vq_retarget.retarget import Retargeter
+
+
+@dataclass
+class Args:
+    """Motion in, G1 motion out."""
+
+    checkpoint: Path
+    """Run folder (its best checkpoint) or .safetensors file."""
+    input: Path
+    """Motion file: BVH, or with --from robot a Unitree CSV or NPZ."""
+    output: Path
+    """File to write."""
+    format: SaveFormat = "npz"
+    """npz is this package's own; csv is Unitree's; tracking-* are for tracking policies in either simulator."""
+    source: Annotated[Literal["human", "robot"], tyro.conf.arg(name="from")] = "human"
+    """Whose motion the input is."""
+    fps: float | None = None
+    """Rate of the output, by default the model's."""
+    input_fps: float | None = None
+    """Rate of an input whose format tells none (CSV; 30 if not given)."""
+    bvh_up: UpAxis | None = None
+    """Up axis of a BVH, where the motion itself does not settle it."""
+    bvh_unit: Unit | None = None
+    """Unit of a BVH, where the length of the legs does not settle it."""
+    quat_order: QuatOrder | None = None
+    """Order of the quaternion in a CSV."""
+    joint_order: JointOrder | None = None
+    """Order of the joints in a tracking NPZ without names."""
+    tokens: Path | None = None
+    """Also write the tokens, to this NPZ."""
+
+
+def main(args: Args) -> None:
+    retargeter = Retargeter(args.checkpoint)
+    clip = load_motion(
+        args.input,
+        robot=retargeter.robot,
+        fps=args.input_fps,
+        up=args.bvh_up,
+        unit=args.bvh_unit,
+        quat_order=args.quat_order,
+        joint_order=args.joint_order,
+    )
+    wanted = HumanClip if args.source == "human" else RobotClip
+    if not isinstance(clip, wanted):
+        other = "robot" if args.source == "human" else "human"
+        raise UserError(f"{args.input}: holds {other} motion; use --from {other} or another file")
+    if args.fps is not None and args.fps <= 0:
+        raise UserError(f"--fps must be positive, it is {args.fps:g}")
+    result = retargeter.retarget(clip)
+    motion = result.motion if args.fps is None else resample(result.motion, args.fps)
+    save_motion(motion, args.output, args.format, robot=retargeter.robot)
+    if args.tokens is not None:
+        result.tokens.save(args.tokens)
+        print(f"wrote {args.tokens}: {len(result.tokens.tokens)} steps of {len(result.tokens.codebook_sizes)} tokens")
+    print(f"wrote {args.output}: {len(motion)} frames at {motion.fps:g} fps, {retargeter.bits_per_second:.0f} bits/s")
+    if result.held.share:
+        print(f"held at joint limits: {100 * result.held.share:.2f} % of values, at most {result.held.largest:.3f} rad")
+    if result.tokens.licence:
+        print(f"licence of the motion: {result.tokens.licence}")
+
+
+if __name__ == "__main__":
+    with reporting():
+        main(tyro.cli(Args, description=__doc__))

@@ -1,0 +1,18 @@
+"""Train a dual-encoder VQ-VAE. Starts no simulator, under `isaaclab.sh -p` too."""
+
+from __future__ import annotations
+
+from g1_vq_retarget.configuration import parse
+from g1_vq_retarget.errors import reporting
+from g1_vq_retarget.training.loop import TrainConfig, train
+
+
+def main() -> None:
+    config = parse(TrainConfig, __doc__ or "")
+    train(config)
+    print(f"next: python scripts/evaluate.py --checkpoint {config.run} --data {config.data} --split test")
+
+
+if __name__ == "__main__":
+    with reporting():
+        main()

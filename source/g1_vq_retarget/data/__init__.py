@@ -1,0 +1,1 @@
+"""From files to training windows: pairing, windows, features, splits."""

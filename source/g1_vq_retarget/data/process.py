@@ -1,0 +1,275 @@
+"""From motion files to a folder of training windows."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from tqdm import tqdm
+
+from g1_vq_retarget.data.features import deviation, human_root, robot_root
+from g1_vq_retarget.data.folder import FORMAT_VERSION
+from g1_vq_retarget.data.windows import cut_windows
+from g1_vq_retarget.errors import UserError
+from g1_vq_retarget.motion import HumanClip, MotionError, RobotClip, resample
+from g1_vq_retarget.motion.skeleton import HUMAN_JOINTS
+from g1_vq_retarget.motion.time import Interpolation
+from g1_vq_retarget.robot import RobotModel
+
+Protocol = Literal["heldout", "seed"]
+SPLITS = ("train", "val", "test")
+
+
+@dataclass
+class WindowConfig:
+    """How clips become windows."""
+
+    fps: float = 50.0
+    """Frames a second that every clip is resampled to."""
+    window: int = 64
+    """Frames in a window."""
+    stride: int = 32
+    """Frames from the start of a window to the start of the next."""
+    protocol: Protocol = "heldout"
+    """heldout: train, val and test apart, normalised by train alone. seed: the original project's, everything is
+    training data and resampling is linear; figures over it are not held-out figures."""
+    interpolation: Interpolation | None = None
+    """Interpolation of positions and joint angles; by default cubic for heldout and linear for seed."""
+
+
+@dataclass(frozen=True)
+class ClipFiles:
+    """One clip to be processed: its robot file and, if it has one, the human file of the same frames."""
+
+    name: str
+    robot: Path
+    human: Path | None
+
+
+def pair_by_stem(robot_dir: Path, robot_suffix: str, human_dir: Path | None, human_suffix: str) -> list[ClipFiles]:
+    """Clips of a folder of robot files; files of the same stem in the human folder are their human side.
+
+    Raises:
+        UserError: a folder is missing or holds no such file, or no stem stands on both sides.
+    """
+    robots = _files_by_stem(robot_dir, robot_suffix)
+    humans = {} if human_dir is None else _files_by_stem(human_dir, human_suffix)
+    if human_dir is not None and not robots.keys() & humans.keys():
+        raise UserError(f"{human_dir}: no file there has the name of one in {robot_dir}; pairs are found by name")
+    return [ClipFiles(name, path, humans.get(name)) for name, path in robots.items()]
+
+
+def read_split(path: Path, clips: list[ClipFiles]) -> dict[str, list[ClipFiles]]:
+    """The clips of each split of a JSON file `{"train": [names], "val": [names], "test": [names]}`.
+
+    Raises:
+        UserError: not such a file, a name without a clip, or a clip in two splits.
+    """
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise UserError(f"{path}: cannot be read as a JSON split ({error})") from error
+    by_name = {clip.name: clip for clip in clips}
+    split: dict[str, list[ClipFiles]] = {}
+    seen: dict[str, str] = {}
+    for key in SPLITS:
+        names = table.get(key) if isinstance(table, dict) else None
+        if not isinstance(names, list) or not names:
+            raise UserError(f"{path}: key '{key}' must be a list of clip names")
+        for name in names:
+            if name not in by_name:
+                raise UserError(f"{path}: '{name}' of '{key}' has no robot file; correct the split or --robot-dir")
+            if name in seen:
+                raise UserError(f"{path}: '{name}' stands in '{seen[name]}' and in '{key}'; a clip has one split")
+            seen[name] = key
+        split[key] = [by_name[name] for name in names]
+    return split
+
+
+def process(
+    splits: dict[str, list[ClipFiles]],
+    out: Path,
+    config: WindowConfig,
+    robot: RobotModel,
+    read_robot: Callable[[Path], RobotClip],
+    read_human: Callable[[Path], HumanClip],
+) -> dict:
+    """Write the windows of all clips, their statistics and a manifest into `out`.
+
+    Files are those `DataFolder` describes. Everything is written beside `out` and moved there at the end, so that
+    a folder is whole or absent. An existing folder is replaced only if it is one of these.
+
+    Args:
+        splits: clips of each split; statistics come from `train`.
+        read_robot, read_human: readers of the files, which raise UserError for what they cannot read.
+
+    Returns:
+        The manifest.
+    """
+    if out.exists() and any(out.iterdir() if out.is_dir() else [out]) and not (out / "manifest.json").is_file():
+        raise UserError(f"{out}: exists and is no data folder; name another with --out")
+    interpolation = config.interpolation or ("linear" if config.protocol == "seed" else "cubic")
+    work = out.with_name(f".{out.name}.partial")
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    try:
+        manifest = {
+            "format_version": FORMAT_VERSION,
+            "tool_version": version("g1_vq_retarget"),
+            "protocol": config.protocol,
+            "interpolation": interpolation,
+            "fps": float(config.fps),
+            "window": config.window,
+            "stride": config.stride,
+            "robot": robot.name,
+            "joint_names": list(robot.joint_names),
+            "human_joint_names": list(HUMAN_JOINTS[1:]),
+            "clips": [],
+            "splits": {},
+        }
+        total = sum(len(clips) for clips in splits.values())
+        with tqdm(total=total, unit="clip", desc="windows") as progress:
+            for split, clips in splits.items():
+                parts = []
+                for clip in clips:
+                    parts.append(_process_clip(clip, config, interpolation, robot, read_robot, read_human))
+                    parts[-1].entry["split"] = split
+                    progress.update()
+                manifest["clips"] += [part.entry for part in parts]
+                manifest["splits"][split] = _write_split(work, split, parts, config)
+        manifest["licences"] = sorted({c[side]["licence"] for c in manifest["clips"] for side in c if side in _SIDES})
+        (work / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+        if out.exists():
+            shutil.rmtree(out)
+        work.rename(out)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return manifest
+
+
+_SIDES = ("robot", "human")
+
+
+@dataclass
+class _Windows:
+    """The windows of one clip and its line in the manifest."""
+
+    entry: dict
+    robot: np.ndarray
+    robot_root: np.ndarray
+    robot_cubic: np.ndarray
+    human: np.ndarray
+    human_root: np.ndarray
+
+
+def _process_clip(
+    files: ClipFiles,
+    config: WindowConfig,
+    interpolation: Interpolation,
+    robot: RobotModel,
+    read_robot: Callable[[Path], RobotClip],
+    read_human: Callable[[Path], HumanClip],
+) -> _Windows:
+    source = read_robot(files.robot).with_joint_order(robot.joint_names)
+    human_source = None
+    entry: dict = {"name": files.name, "robot": _origin(source)}
+    if files.human is not None:
+        human_source = read_human(files.human)
+        # as numbers of the robot's frames, so that sides of different rates can be compared
+        human_frames = 1 + human_source.duration * source.fps
+        if abs(human_frames - len(source)) > 1 + 1e-6:
+            raise UserError(
+                f"{files.human} has {len(human_source)} frames at {human_source.fps:g} fps, {files.robot} has "
+                f"{len(source)} at {source.fps:g} fps: sides of one name must be the same motion, frame by frame; "
+                "rename or remove one"
+            )
+        entry["human"] = _origin(human_source)
+    clip = resample(source, config.fps, interpolation)
+    cubic = clip if interpolation == "cubic" else resample(source, config.fps, "cubic")
+    human = None if human_source is None else resample(human_source, config.fps, interpolation)
+    frames = len(clip) if human is None else min(len(clip), len(human))
+    entry["frames"] = frames
+
+    def cut(values: np.ndarray) -> np.ndarray:
+        return cut_windows(values[:frames], config.window, config.stride)
+
+    nothing = np.zeros((0, config.window, 0), np.float32)
+    windows = _Windows(
+        entry,
+        robot=cut(clip.joint_pos),
+        robot_root=cut(robot_root(clip)),
+        robot_cubic=cut(cubic.joint_pos),
+        human=nothing if human is None else cut(human.rotation_features()),
+        human_root=nothing if human is None else cut(human_root(human)),
+    )
+    if len(windows.robot) == 0:
+        raise MotionError(
+            f"{files.robot}: {frames} frames at {config.fps:g} fps are fewer than one window of {config.window}"
+        )
+    entry["windows"] = len(windows.robot)
+    return windows
+
+
+def _write_split(folder: Path, split: str, parts: list[_Windows], config: WindowConfig) -> dict:
+    first_rows = np.cumsum([0, *(len(part.robot) for part in parts)])
+    paired = [(first, part) for first, part in zip(first_rows, parts, strict=False) if len(part.human)]
+
+    def joined(arrays: list[np.ndarray], columns: int) -> np.ndarray:
+        return np.concatenate(arrays) if arrays else np.zeros((0, config.window, columns), np.float32)
+
+    arrays = {
+        "g1": joined([part.robot for part in parts], 0),
+        "g1_root": joined([part.robot_root for part in parts], 7),
+        "human": joined([part.human for _, part in paired], 6 * (len(HUMAN_JOINTS) - 1)),
+        "human_root": joined([part.human_root for _, part in paired], 7),
+    }
+    rows = [first + np.arange(len(part.human)) for first, part in paired]
+    np.save(folder / f"human_rows_{split}.npy", np.concatenate(rows) if rows else np.zeros(0, np.int64))
+    for kind, windows in arrays.items():
+        np.save(folder / f"{kind}_{split}.npy", windows)
+    if split == "train":
+        for kind, prefix, floor in (
+            ("g1", "", "robot"),
+            ("g1_root", "g1_root_", "root"),
+            ("human", "human_", "human"),
+            ("human_root", "human_root_", "root"),
+        ):
+            windows = arrays[kind]
+            columns = windows.shape[-1]
+            paired_here = len(windows) > 0
+            mean = windows.reshape(-1, columns).mean(0, dtype=np.float64) if paired_here else np.zeros(columns)
+            std = deviation(windows, floor) if paired_here else np.ones(columns)
+            np.save(folder / f"{prefix}mean.npy", mean)
+            np.save(folder / f"{prefix}std.npy", std)
+    cubic = joined([part.robot_cubic for part in parts], 0)
+    return {
+        "windows": len(arrays["g1"]),
+        "human_windows": len(arrays["human"]),
+        # per joint, rad^2 a frame^6: the yardstick for jerk, free of the kinks of linear resampling
+        "jerk_cubic": (np.diff(cubic, n=3, axis=1) ** 2).mean(axis=(0, 1), dtype=np.float64).tolist(),
+    }
+
+
+def _origin(clip: RobotClip | HumanClip) -> dict:
+    return {
+        "file": clip.provenance.source,
+        "sha256": clip.provenance.sha256,
+        "licence": clip.provenance.licence,
+        "frames": len(clip),
+        "fps": clip.fps,
+    }
+
+
+def _files_by_stem(folder: Path, suffix: str) -> dict[str, Path]:
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder")
+    files = {path.stem: path for path in sorted(folder.glob(f"*{suffix}"))}
+    if not files:
+        raise UserError(f"{folder}: holds no {suffix} file")
+    return files

@@ -1,0 +1,1 @@
+"""Figures and pictures of a trained model on held-out motion."""

@@ -1,0 +1,65 @@
+"""Files in and out: what can be read, what it hashes to, and writing that leaves nothing half-written."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from g1_vq_retarget.errors import UserError
+
+_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+
+
+def existing_file(path: str | Path) -> Path:
+    """The path, if a file with contents stands there.
+
+    Raises:
+        UserError: nothing there, a folder, an unreadable or empty file, or a Git LFS pointer in place of the file.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            head = file.read(len(_LFS_POINTER))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise UserError(f"{path} is a folder, expected a file") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from error
+    if not head:
+        raise UserError(f"{path} is empty: fetch or write it again")
+    if head == _LFS_POINTER:
+        raise UserError(f"{path} is a Git LFS pointer, not the file itself: run `git lfs pull` where it comes from")
+    return path
+
+
+def sha256_of(path: str | Path) -> str:
+    """SHA-256 of a file's contents, in hexadecimal. Raises UserError as `existing_file` does."""
+    with existing_file(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """A temporary file to write in place of `path`, renamed to it when the block ends well and removed when not.
+
+    It lies in the same folder, so that the rename is atomic, and keeps the suffix, which some writers go by. Parent
+    folders are created.
+
+    Raises:
+        UserError: the folder cannot be made or the file cannot be written.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror or error}") from error

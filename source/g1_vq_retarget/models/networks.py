@@ -1,0 +1,149 @@
+"""Residual convolutional encoder and decoder.
+
+Both are sums of a linear path and a residual network that starts at zero. The linear path can be set to a
+Karhunen-Loève transform of the data, so that training starts from a transform coder and only has to improve on it.
+Everything is convolutional: windows in training and whole clips in use go through the same code. Edges are padded
+by repetition, so a clip does not seem to come from and return to the mean pose.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass
+class NetworkConfig:
+    """Shape of the encoders and of the decoder."""
+
+    kind: Literal["resnet"] = "resnet"
+    """Family of encoder and decoder blocks."""
+    latent_dim: int = 96
+    """Channels of the latent sequence."""
+    width: int = 320
+    """Channels inside the residual blocks."""
+    depth: int = 4
+    """Residual blocks in each encoder and in the decoder."""
+    downsample: Literal[1, 2, 4, 8] = 8
+    """Frames of motion behind one step of the latent sequence."""
+    dropout: float = 0.0
+    """Dropout inside the residual blocks."""
+    smoothing: int = 128
+    """Channels of the filter at full rate that joins what neighbouring latents decode to; 0 for none."""
+
+
+class ChannelNorm(nn.LayerNorm):
+    """Layer normalisation over the channels of each step, (B, C, T): steps do not see one another."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(input.mT).mT
+
+
+class ResidualBlock(nn.Module):
+    """x + conv1(gelu(conv3(norm(x)))), the inner convolution dilated."""
+
+    def __init__(self, width: int, dilation: int, dropout: float) -> None:
+        super().__init__()
+        self.norm = ChannelNorm(width)
+        self.mix = nn.Conv1d(width, width, 3, padding=dilation, dilation=dilation, padding_mode="replicate")
+        self.dropout = nn.Dropout(dropout)
+        self.out = nn.Conv1d(width, width, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.out(self.dropout(nn.functional.gelu(self.mix(self.norm(x)))))
+
+
+def residual_stack(config: NetworkConfig) -> nn.Sequential:
+    """`depth` residual blocks whose dilation grows as 1, 2, 4, 1, 2, 4, …"""
+    blocks = [ResidualBlock(config.width, 2 ** (level % 3), config.dropout) for level in range(config.depth)]
+    return nn.Sequential(*blocks, ChannelNorm(config.width))
+
+
+class Encoder(nn.Module):
+    """Motion features (B, T, D) to latents (B, T / downsample, latent_dim); T is a multiple of downsample."""
+
+    def __init__(self, features: int, config: NetworkConfig) -> None:
+        super().__init__()
+        step = config.downsample
+        self.linear = nn.Conv1d(features, config.latent_dim, step, stride=step)
+        self.patch = nn.Conv1d(features, config.width, step, stride=step)
+        self.blocks = residual_stack(config)
+        self.out = nn.Conv1d(config.width, config.latent_dim, 1)
+        _start_at_zero(self.out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.mT
+        return (self.linear(x) + self.out(self.blocks(self.patch(x)))).mT
+
+
+class Decoder(nn.Module):
+    """Latents (B, T', latent_dim) to motion features (B, T' * downsample, D)."""
+
+    def __init__(self, features: int, config: NetworkConfig) -> None:
+        super().__init__()
+        step = config.downsample
+        self.linear = nn.ConvTranspose1d(config.latent_dim, features, step, stride=step)
+        self.inlet = nn.Conv1d(config.latent_dim, config.width, 3, padding=1, padding_mode="replicate")
+        self.blocks = residual_stack(config)
+        self.patch = nn.ConvTranspose1d(config.width, features, step, stride=step)
+        _start_at_zero(self.patch)
+        # each latent decodes to frames of its own; without this the motion jumps where they meet
+        self.smoothing = _Smoothing(features, config.smoothing) if config.smoothing else nn.Identity()
+
+    def forward(self, z: Tensor) -> Tensor:
+        z = z.mT
+        return self.smoothing(self.linear(z) + self.patch(self.blocks(self.inlet(z)))).mT
+
+
+class _Smoothing(nn.Module):
+    """x + conv9(gelu(conv9(x))) over frames (B, D, T)."""
+
+    def __init__(self, features: int, width: int) -> None:
+        super().__init__()
+        self.mix = nn.Conv1d(features, width, 9, padding=4, padding_mode="replicate")
+        self.out = nn.Conv1d(width, features, 9, padding=4, padding_mode="replicate")
+        _start_at_zero(self.out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.out(nn.functional.gelu(self.mix(x)))
+
+
+@torch.no_grad()
+def start_from_klt(encoder: Encoder, decoder: Decoder, patches: Tensor) -> Tensor:
+    """Set the linear paths to the Karhunen-Loève transform of patches of motion.
+
+    Args:
+        patches: (N, downsample, D) normalised features.
+
+    Returns:
+        (latent_dim,) standard deviation of each latent channel, falling. If the patches have fewer dimensions than
+        the latent has channels, the rest of the channels stays empty.
+    """
+    _, step, features = patches.shape
+    flat = patches.reshape(len(patches), -1).double()
+    mean = flat.mean(0)
+    variance, basis = torch.linalg.eigh(torch.cov(flat.T))
+    latent_dim = encoder.linear.out_channels
+    kept = min(latent_dim, step * features)
+    basis = basis.flip(-1)[:, :kept]  # eigh sorts upwards
+    deviation = variance.flip(-1)[:kept].clamp_min(0).sqrt()
+
+    directions = basis.T.reshape(kept, step, features).transpose(1, 2)  # latent, feature, frame: a kernel
+    for layer in (encoder.linear, decoder.linear):
+        layer.weight.zero_()
+        layer.weight[:kept] = directions.to(layer.weight)
+    assert encoder.linear.bias is not None
+    assert decoder.linear.bias is not None
+    encoder.linear.bias.zero_()
+    encoder.linear.bias[:kept] = -(basis.T @ mean).to(encoder.linear.bias)
+    decoder.linear.bias.copy_(mean.reshape(step, features).mean(0))  # one bias for all frames of a patch
+    return torch.nn.functional.pad(deviation, (0, latent_dim - kept)).to(encoder.linear.weight.dtype)
+
+
+def _start_at_zero(layer: nn.Conv1d | nn.ConvTranspose1d) -> None:
+    nn.init.zeros_(layer.weight)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)

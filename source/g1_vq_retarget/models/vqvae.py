@@ -1,0 +1,112 @@
+"""The dual-encoder VQ-VAE: a human and a robot encoder, one vocabulary, one robot decoder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from g1_vq_retarget.models.networks import Decoder, Encoder, NetworkConfig, start_from_klt
+from g1_vq_retarget.models.quantizers import Quantized, QuantizerConfig, build_quantizer
+
+
+@dataclass
+class ModelConfig:
+    """The network and its vocabulary."""
+
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    quantizer: QuantizerConfig = field(default_factory=QuantizerConfig)
+    root: bool = True
+    """Send the root stream through the model beside the joints; without it only joint angles are coded."""
+
+
+class Forward(NamedTuple):
+    """One pass of robot windows and of the human windows that belong to some of them.
+
+    Attributes:
+        robot_latent: (B, T', C) of the robot encoder, before quantization.
+        human_latent: (P, T', C) of the human encoder, before quantization.
+        robot_motion: (B, T, D) decoded from the robot's tokens.
+        human_motion: (P, T, D) decoded from the human's tokens.
+        robot_tokens: (B, T', L).
+        human_tokens: (P, T', L).
+        commitment: scalar, the quantizer's loss over both.
+    """
+
+    robot_latent: Tensor
+    human_latent: Tensor
+    robot_motion: Tensor
+    human_motion: Tensor
+    robot_tokens: Tensor
+    human_tokens: Tensor
+    commitment: Tensor
+
+
+class DualEncoderVQVAE(nn.Module):
+    """Works on normalised features; see `data.features` for what they are.
+
+    Args:
+        robot_features: D, columns of the robot's features.
+        human_features: columns of the human's features.
+        config: shape of the network and of the vocabulary.
+    """
+
+    def __init__(self, robot_features: int, human_features: int, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.downsample = config.network.downsample
+        self.robot_encoder = Encoder(robot_features, config.network)
+        self.human_encoder = Encoder(human_features, config.network)
+        self.quantizer = build_quantizer(config.network.latent_dim, config.quantizer)
+        self.decoder = Decoder(robot_features, config.network)
+
+    def bits_per_second(self, fps: float) -> float:
+        """Nominal rate of all tokens together, the root's included."""
+        return self.quantizer.bits * fps / self.downsample
+
+    @torch.no_grad()
+    def start_from_data(self, robot: Tensor) -> None:
+        """Start as a transform coder of the training windows `robot` (N, T, D): KLT in, KLT out, codes placed."""
+        patches = robot.unflatten(1, (-1, self.downsample)).flatten(0, 1)
+        deviation = start_from_klt(self.robot_encoder, self.decoder, patches)
+        self.quantizer.place_codes(self.robot_encoder(robot), deviation)
+
+    def forward(self, robot: Tensor, human: Tensor) -> Forward:
+        """Both paths at once, so that both sides move the same codes.
+
+        Args:
+            robot: (B, T, D) normalised robot features.
+            human: (P, T, H) normalised human features; P may be 0.
+        """
+        robot_latent = self.robot_encoder(robot)
+        human_latent = self.human_encoder(human)
+        quantized = self.quantizer(torch.cat([robot_latent, human_latent]))
+        motion = self.decoder(quantized.latent)
+        windows = len(robot)
+        return Forward(
+            robot_latent=robot_latent,
+            human_latent=human_latent,
+            robot_motion=motion[:windows],
+            human_motion=motion[windows:],
+            robot_tokens=quantized.tokens[:windows],
+            human_tokens=quantized.tokens[windows:],
+            commitment=quantized.loss,
+        )
+
+    def encode_robot(self, robot: Tensor) -> Quantized:
+        """Tokens of robot features (B, T, D) of any length; the last step is filled up by repeating the last frame."""
+        return self.quantizer(self.robot_encoder(self._fill(robot)))
+
+    def encode_human(self, human: Tensor) -> Quantized:
+        """Tokens of human features (B, T, H) of any length."""
+        return self.quantizer(self.human_encoder(self._fill(human)))
+
+    def decode(self, tokens: Tensor, frames: int) -> Tensor:
+        """The first `frames` frames of robot features (B, frames, D) of tokens (B, T', L)."""
+        return self.decoder(self.quantizer.decode(tokens))[:, :frames]
+
+    def _fill(self, features: Tensor) -> Tensor:
+        missing = -features.shape[1] % self.downsample
+        return torch.cat([features, features[:, -1:].expand(-1, missing, -1)], dim=1)

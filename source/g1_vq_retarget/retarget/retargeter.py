@@ -1,0 +1,119 @@
+"""Human or robot motion in, robot motion out, by way of tokens."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from g1_vq_retarget.data.features import RootStart
+from g1_vq_retarget.errors import UserError
+from g1_vq_retarget.motion import HumanClip, Provenance, RobotClip, resample
+from g1_vq_retarget.retarget.tokens import MotionTokens
+from g1_vq_retarget.robot import load_robot
+from g1_vq_retarget.training.checkpoint import load_checkpoint
+
+
+class Held(NamedTuple):
+    """What was held at joint limits: the share of all joint values, and the largest excess in rad."""
+
+    share: float
+    largest: float
+
+
+class Retargeted(NamedTuple):
+    """A decoded motion, its tokens, and what had to be held at limits."""
+
+    motion: RobotClip
+    tokens: MotionTokens
+    held: Held
+
+
+class Retargeter:
+    """A trained model, ready for motions of any length and rate.
+
+        retargeter = Retargeter("runs/first")
+        result = retargeter.retarget(load_motion("dance.bvh"))
+        save_motion(result.motion, "dance.npz")
+
+    Args:
+        checkpoint: a run folder (its best checkpoint) or a .safetensors file.
+        device: where the network runs.
+
+    Raises:
+        UserError: no usable checkpoint there.
+    """
+
+    def __init__(self, checkpoint: str | Path, device: str = "cpu") -> None:
+        self.checkpoint = load_checkpoint(Path(checkpoint))
+        self.device = device
+        self.spec = self.checkpoint.spec
+        self.model = self.checkpoint.model.to(device)
+        self.robot = load_robot(self.spec.robot)
+
+    @property
+    def bits_per_second(self) -> float:
+        """Nominal rate of the tokens."""
+        return self.model.bits_per_second(self.spec.fps)
+
+    def retarget(self, clip: HumanClip | RobotClip) -> Retargeted:
+        """Encode and decode: exactly `decode(encode(clip))`."""
+        tokens = self.encode(clip)
+        motion, held = self.decode(tokens)
+        return Retargeted(motion, tokens, held)
+
+    @torch.inference_mode()
+    def encode(self, clip: HumanClip | RobotClip) -> MotionTokens:
+        """Tokens of a motion; the network runs over the whole clip once.
+
+        The clip is resampled by time to the model's rate. The robot starts where the human does, the place shrunk by
+        the ratio of the legs, with the human's heading; a robot clip keeps its start.
+        """
+        height = self.robot.default_root_height
+        if isinstance(clip, HumanClip):
+            clip = resample(clip, self.spec.fps)
+            features, encode = self.spec.human_features(clip), self.model.encode_human
+            start = RootStart.of(clip, height)
+            ratio = self.robot.leg_length / clip.leg_length
+            start = replace(start, x=ratio * start.x, y=ratio * start.y)
+        else:
+            clip = resample(clip, self.spec.fps)
+            features, encode = self.spec.robot_features(clip), self.model.encode_robot
+            start = RootStart.of(clip, height)
+        quantized = encode(torch.as_tensor(features, dtype=torch.float32, device=self.device).unsqueeze(0))
+        licences = [clip.provenance.licence, *self.checkpoint.info.get("licences", [])]
+        return MotionTokens(
+            name=clip.name,
+            tokens=quantized.tokens[0].cpu().numpy(),
+            codebook_sizes=self.model.quantizer.codebook_sizes,
+            frames=len(clip),
+            fps=self.spec.fps,
+            start=start,
+            weights_sha256=self.checkpoint.info["weights_sha256"],
+            source=clip.provenance.source,
+            licence="; ".join(sorted({licence for licence in licences if licence})),
+        )
+
+    @torch.inference_mode()
+    def decode(self, tokens: MotionTokens) -> tuple[RobotClip, Held]:
+        """The motion of tokens at the model's rate, its root in the world, joints held at their limits.
+
+        Raises:
+            UserError: the tokens were made by other weights.
+        """
+        if tokens.weights_sha256 != self.checkpoint.info["weights_sha256"]:
+            raise UserError(
+                f"tokens of '{tokens.name}' were made by other weights than {self.checkpoint.path}; "
+                "decode them with the checkpoint that made them"
+            )
+        steps = torch.from_numpy(tokens.tokens.astype(np.int64)).unsqueeze(0).to(self.device)
+        features = self.model.decode(steps, tokens.frames)[0].cpu().numpy().astype(np.float64)
+        origin = Provenance(source=f"decoded from tokens of {tokens.source or tokens.name}", licence=tokens.licence)
+        motion = self.spec.robot_clip(features, tokens.name, tokens.start, origin)
+        lower, upper = self.robot.limits.T
+        joints = np.clip(motion.joint_pos, lower, upper)
+        excess = np.abs(joints - motion.joint_pos)
+        return replace(motion, joint_pos=joints), Held(float((excess > 0).mean()), float(excess.max()))

@@ -1,0 +1,80 @@
+"""A motion as tokens, with what it takes to decode and place it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from g1_vq_retarget.data.features import RootStart
+from g1_vq_retarget.errors import UserError
+from g1_vq_retarget.files import existing_file, replacing
+
+FORMAT = "g1_vq_retarget.tokens"
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class MotionTokens:
+    """Tokens of one motion.
+
+    Attributes:
+        name: name of the motion.
+        tokens: (T', L) integers, one column a level.
+        codebook_sizes: L vocabulary sizes.
+        frames: frames of the motion at `fps`; T' steps may cover a few more.
+        fps: frames a second.
+        start: place and heading of the first frame in the world.
+        weights_sha256: hash of the weights that made the tokens; tokens mean nothing to other weights.
+        source: what was encoded.
+        licence: licences of the motion that was encoded and of the training data.
+    """
+
+    name: str
+    tokens: np.ndarray
+    codebook_sizes: tuple[int, ...]
+    frames: int
+    fps: float
+    start: RootStart
+    weights_sha256: str
+    source: str
+    licence: str
+
+    @property
+    def bits(self) -> float:
+        """Nominal bits of the whole motion."""
+        return len(self.tokens) * float(np.log2(self.codebook_sizes).sum())
+
+    def save(self, path: Path) -> None:
+        """Write an NPZ: `tokens` and, as JSON text, `meta`."""
+        meta = {key: value for key, value in asdict(self).items() if key != "tokens"}
+        meta |= {"format": FORMAT, "format_version": FORMAT_VERSION}
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            np.savez_compressed(file, tokens=self.tokens.astype(np.int64), meta=np.array(json.dumps(meta)))
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read what `save` wrote.
+
+        Raises:
+            UserError: missing, damaged, another format or version, or tokens outside their vocabulary.
+        """
+        try:
+            with np.load(existing_file(path), allow_pickle=False) as archive:
+                tokens = archive["tokens"]
+                meta = json.loads(str(archive["meta"]))
+            if (meta.pop("format"), meta.pop("format_version")) != (FORMAT, FORMAT_VERSION):
+                raise UserError(f"{path}: token file of another version, this one reads {FORMAT_VERSION}")
+            sizes = tuple(meta.pop("codebook_sizes"))
+            start = RootStart(**meta.pop("start"))
+            loaded = cls(tokens=tokens, codebook_sizes=sizes, start=start, **meta)
+        except (ValueError, OSError, EOFError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(f"{path}: not a whole token file ({error}); write it again with --tokens") from error
+        if tokens.ndim != 2 or tokens.shape[1] != len(sizes) or tokens.dtype.kind not in "iu":
+            raise UserError(f"{path}: tokens must be integers (steps, {len(sizes)}), they are {tokens.shape}")
+        if len(tokens) and ((tokens < 0) | (tokens >= np.array(sizes))).any():
+            raise UserError(f"{path}: a token lies outside its vocabulary {sizes}")
+        return loaded

@@ -1,0 +1,163 @@
+"""How good a model is on a whole split.
+
+Error figures called recon, cross and vel are mean squared errors of normalised joint angles (no unit), comparable
+with rate-distortion figures; the root stream has its own. Perplexity and dead codes are counted over the whole split.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from g1_vq_retarget.data.features import FeatureSpec
+from g1_vq_retarget.data.folder import Split
+from g1_vq_retarget.models import DualEncoderVQVAE
+from g1_vq_retarget.robot import RobotModel, forward_kinematics
+from g1_vq_retarget.training.batches import load_batch
+from g1_vq_retarget.training.losses import infonce
+
+BATCH = 128
+# InfoNCE depends on how many windows are told apart, so the number is fixed.
+INFONCE_WINDOWS = 64
+
+
+class Evaluation(NamedTuple):
+    """Metrics of a model on a split.
+
+    Attributes:
+        metrics: flat numbers and, for figures per level, lists.
+        recon_per_window: (N,) mean squared error of each robot window's joints, decoded from the robot's tokens.
+        cross_per_window: (M,) the same decoded from the human's tokens, for the windows that have a human side.
+    """
+
+    metrics: dict
+    recon_per_window: np.ndarray
+    cross_per_window: np.ndarray
+
+
+class _Path:
+    """Sums over windows of one path through the model: robot to robot, or human to robot."""
+
+    def __init__(self, spec: FeatureSpec, robot: RobotModel) -> None:
+        self.joints = spec.joints
+        self.std = torch.tensor(spec.robot_std[: spec.joints])
+        self.mean = torch.tensor(spec.robot_mean[: spec.joints])
+        self.robot = robot
+        self.feet = robot.link_indices(robot.feet)
+        self.sums: dict[str, float] = defaultdict(float)
+        self.per_window: list[Tensor] = []
+
+    def add(self, motion: Tensor, target: Tensor) -> None:
+        error = (motion - target)[..., : self.joints]
+        per_window = error.square().mean(dim=(1, 2))
+        self.per_window.append(per_window)
+        joints = [(part[..., : self.joints] * self.std + self.mean) for part in (motion, target)]
+        bodies = [forward_kinematics(self.robot, part).pos for part in joints]
+        distance = (bodies[0] - bodies[1]).norm(dim=-1)[..., 1:]  # the pelvis is the frame
+        windows = len(motion)
+        self._add("mse", windows, per_window.mean())
+        self._add("vel", windows, error.diff(dim=1).square().mean())
+        self._add("jerk", windows, motion[..., : self.joints].diff(n=3, dim=1).square().mean())
+        self._add("joint_error_deg", windows, torch.rad2deg((error * self.std).abs().mean()))
+        self._add("body_error_mm", windows, 1000 * distance.mean())
+        self._add("feet_error_mm", windows, 1000 * distance[..., [foot - 1 for foot in self.feet]].mean())
+        if motion.shape[-1] > self.joints:
+            root = (motion - target)[..., self.joints :]
+            self._add("root_mse", windows, root.square().mean())
+        self.sums["windows"] += windows
+
+    def means(self) -> dict[str, float]:
+        windows = self.sums.pop("windows")
+        return {key: value / windows for key, value in self.sums.items()}
+
+    def _add(self, key: str, windows: int, mean: Tensor) -> None:
+        self.sums[key] += windows * mean.item()
+
+
+@torch.no_grad()
+def evaluate(model: DualEncoderVQVAE, split: Split, spec: FeatureSpec, robot: RobotModel) -> Evaluation:
+    """Every window of a split, through the robot path and, where there is a human side, the human path.
+
+    Metrics, for the path from the robot's tokens:
+        recon, vel: mean squared error of normalised joints and of their frame-to-frame differences.
+        root_mse: mean squared error of the normalised root stream.
+        jerk: mean squared third difference of decoded normalised joints, frame units (not trained).
+        jerk_ratio: jerk over that of the cubic-resampled truth; 1 is right, below is over-smoothed.
+        joint_error_deg: mean absolute error, degrees.
+        body_error_mm, feet_error_mm: mean distance of links in the pelvis frame, mm.
+        commitment: the quantizer's loss.
+        perplexity, dead_code_ratio, entropy_bits: per level, over the robot tokens of the whole split.
+        bits_per_second, entropy_bits_per_second: nominal and empirical (per level, zeroth order), root included.
+    For the path from the human's tokens, where there are pairs: the same with `cross_` before, and `cross` itself,
+        align_mse: mean squared distance of the two latents.
+        align_infonce: InfoNCE among 64 windows, nats.
+    """
+    device = next(model.parameters()).device
+    training = model.training
+    model.eval()
+    paths = {"robot": _Path(spec, robot), "human": _Path(spec, robot)}
+    counts = [torch.zeros(size, dtype=torch.long) for size in model.quantizer.codebook_sizes]
+    commitment = 0.0
+    for rows in np.array_split(np.arange(len(split)), max(1, len(split) // BATCH)):
+        target = load_batch(split, spec, rows, rows[:0]).robot.to(device)
+        quantized = model.encode_robot(target)
+        paths["robot"].add(model.decoder(quantized.latent).cpu(), target.cpu())
+        commitment += quantized.loss.item() * len(rows)
+        for level, count in enumerate(counts):
+            count += torch.bincount(quantized.tokens[..., level].flatten().cpu(), minlength=len(count))
+
+    metrics = _robot_metrics(paths["robot"].means(), counts, model, split, spec)
+    metrics["commitment"] = commitment / len(split)
+    recon_per_window = torch.cat(paths["robot"].per_window).numpy()
+
+    cross_per_window = np.zeros(0)
+    if len(split.human):
+        latents = []
+        for pairs in np.array_split(np.arange(len(split.human)), max(1, len(split.human) // BATCH)):
+            batch = load_batch(split, spec, np.asarray(split.human_rows)[pairs], pairs)
+            robot_window, human_window = batch.robot.to(device), batch.human.to(device)
+            human_latent = model.human_encoder(human_window)
+            latents.append((human_latent.cpu(), model.robot_encoder(robot_window).cpu()))
+            motion = model.decoder(model.quantizer(human_latent).latent)
+            paths["human"].add(motion.cpu(), robot_window.cpu())
+        cross = {f"cross_{key}": value for key, value in paths["human"].means().items()}
+        metrics["cross"] = cross.pop("cross_mse")
+        metrics |= cross
+        metrics |= _alignment(*(torch.cat(side) for side in zip(*latents, strict=True)))
+        cross_per_window = torch.cat(paths["human"].per_window).numpy()
+    model.train(training)
+    return Evaluation(metrics, recon_per_window, cross_per_window)
+
+
+def _robot_metrics(
+    means: dict[str, float], counts: list[Tensor], model: DualEncoderVQVAE, split: Split, spec: FeatureSpec
+) -> dict:
+    std = np.asarray(spec.robot_std[: spec.joints])
+    jerk_truth = float((split.jerk_cubic / std**2).mean())
+    shares = [count / count.sum() for count in counts]
+    entropy = [float(-(share * share.clamp_min(1e-12).log2()).sum()) for share in shares]
+    steps_per_second = spec.fps / model.downsample
+    return {
+        "windows": len(split),
+        "human_windows": len(split.human),
+        "recon": means.pop("mse"),
+        **means,
+        "jerk_ratio": means["jerk"] / jerk_truth,
+        "bits_per_second": model.bits_per_second(spec.fps),
+        "entropy_bits_per_second": sum(entropy) * steps_per_second,
+        "codebook_sizes": list(model.quantizer.codebook_sizes),
+        "perplexity": [2**bits for bits in entropy],
+        "entropy_bits": entropy,
+        "dead_code_ratio": [float((count == 0).float().mean()) for count in counts],
+    }
+
+
+def _alignment(human: Tensor, robot: Tensor) -> dict[str, float]:
+    groups = range(0, max(1, len(human) - INFONCE_WINDOWS + 1), INFONCE_WINDOWS)
+    contrast = [infonce(human[i : i + INFONCE_WINDOWS], robot[i : i + INFONCE_WINDOWS], 0.1).item() for i in groups]
+    return {"align_mse": F.mse_loss(human, robot).item(), "align_infonce": float(np.mean(contrast))}
