@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
+
 from g1_vq_retarget.data.folder import DataFolder
 from g1_vq_retarget.errors import UserError, reporting
 from g1_vq_retarget.evaluation.worst_windows import plot_worst_windows
@@ -40,6 +41,15 @@ def main(args: Args) -> None:
         raise UserError(
             f"{args.data}: {folder.fps:g} fps, {checkpoint.path} works at {spec.fps:g}; make it at that rate"
         )
+    if folder.robot != spec.robot:
+        raise UserError(f"{args.data}: motion of {folder.robot}, {checkpoint.path} is for {spec.robot}; use another")
+    if folder.window % checkpoint.model.downsample:
+        raise UserError(
+            f"{args.data}: windows of {folder.window} frames do not divide into {checkpoint.path}'s steps of "
+            f"{checkpoint.model.downsample}; make it with another --window"
+        )
+    if args.json is not None and args.json.suffix == ".png":
+        raise UserError(f"--json {args.json}: the picture will have this name; choose another suffix")
     split = folder.split(args.split)
     robot = load_robot(spec.robot)
     result = evaluate(checkpoint.model, split, spec, robot)

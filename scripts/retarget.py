@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
+
 from g1_vq_retarget.errors import UserError, reporting
 from g1_vq_retarget.motion import HumanClip, RobotClip, resample
 from g1_vq_retarget.motion.formats import JointOrder, QuatOrder, SaveFormat, Unit, UpAxis, load_motion, save_motion
@@ -44,6 +46,9 @@ class Args:
 
 
 def main(args: Args) -> None:
+    for flag, fps in (("--fps", args.fps), ("--input-fps", args.input_fps)):
+        if fps is not None and not (math.isfinite(fps) and fps > 0):
+            raise UserError(f"{flag} must be a positive number, it is {fps:g}")
     retargeter = Retargeter(args.checkpoint)
     clip = load_motion(
         args.input,
@@ -58,8 +63,6 @@ def main(args: Args) -> None:
     if not isinstance(clip, wanted):
         other = "robot" if args.source == "human" else "human"
         raise UserError(f"{args.input}: holds {other} motion; use --from {other} or another file")
-    if args.fps is not None and args.fps <= 0:
-        raise UserError(f"--fps must be positive, it is {args.fps:g}")
     result = retargeter.retarget(clip)
     motion = result.motion if args.fps is None else resample(result.motion, args.fps)
     save_motion(motion, args.output, args.format, robot=retargeter.robot)

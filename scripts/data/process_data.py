@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
+
 from g1_vq_retarget.data.process import WindowConfig, pair_by_stem, process, read_split
 from g1_vq_retarget.errors import UserError, reporting
 from g1_vq_retarget.motion.formats.bvh import read_bvh

@@ -27,8 +27,8 @@ def from_dict(kind: type[Config], values: dict, source: str) -> Config:
     try:
         return dacite.from_dict(kind, values, dacite.Config(strict=True, cast=[Path], type_hooks={float: _as_float}))
     except dacite.UnexpectedDataError as error:
-        raise UserError(f"{source}: unknown key {', '.join(sorted(error.keys))}") from error
-    except dacite.DaciteError as error:
+        raise UserError(f"{source}: unknown key {', '.join(sorted(map(str, error.keys)))}") from error
+    except (dacite.DaciteError, TypeError) as error:  # TypeError: a Path of something that is no text
         raise UserError(f"{source}: {error}") from error
 
 

@@ -10,11 +10,12 @@ from typing import Self
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
+
 from g1_vq_retarget.errors import UserError
 from g1_vq_retarget.motion.clip import HumanClip, Provenance
 from g1_vq_retarget.motion.formats.bvh import CONVENTIONS, Bvh, parse_bvh, read_bvh
 from g1_vq_retarget.motion.skeleton import HUMAN_JOINTS
-from scipy.spatial.transform import Rotation
 
 # the arms of `T_POSE` stand where ZYX angles are not unique
 pytestmark = pytest.mark.filterwarnings("ignore:Gimbal lock")

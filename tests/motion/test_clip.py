@@ -119,6 +119,10 @@ def test_a_human_facing_x_has_the_body_frame_of_the_world() -> None:
     np.testing.assert_allclose(pos["left_hip"], (0, 0.1, 0), atol=1e-12)
     np.testing.assert_allclose(pos["neck"], (0, 0, 0.5), atol=1e-12)
     np.testing.assert_allclose(pos["left_foot"] - pos["left_ankle"], (0.2, 0, 0), atol=1e-12)
+    # and turned and bowed, the body frame is turned and bowed as much
+    bow = Rotation.from_euler("ZY", [70, 30], degrees=True)
+    bowing = t_pose((bow * standing).as_quat(scalar_first=True), offsets)
+    assert (bowing.body_rotation.inv() * bow).magnitude().max() < 1e-9
 
 
 def test_bending_a_knee_moves_what_hangs_on_it_and_nothing_else() -> None:

@@ -18,7 +18,7 @@ def about(axis: str, degrees: float | np.ndarray) -> Rotation:
 
 def random_motion(seed: int, frames: int = 200) -> tuple[np.ndarray, Rotation]:
     rng = np.random.default_rng(seed)
-    return rng.normal(size=(frames, 3)), Rotation.random(frames, rng=rng)
+    return rng.normal(size=(frames, 3)), Rotation.random(frames, rng)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -43,7 +43,7 @@ def test_real_shaped_motion_returns_too(robot_clip: RobotClip, human_clip: Human
 def test_place_and_heading_in_the_world_leave_no_trace(seed: int) -> None:
     pos, rotation = random_motion(seed)
     turn = about("z", 123.0)
-    moved = turn.apply(pos) + (4.0, -7.0, 0.0)
+    moved = turn.apply(pos) + np.array([4.0, -7.0, 0.0])
     np.testing.assert_allclose(
         root_features(moved, turn * rotation, FPS), root_features(pos, rotation, FPS), atol=1e-6 * FPS
     )
@@ -51,7 +51,7 @@ def test_place_and_heading_in_the_world_leave_no_trace(seed: int) -> None:
 
 def test_lifting_shows_in_the_height_only() -> None:
     pos, rotation = random_motion(0)
-    change = root_features(pos + (0, 0, 0.3), rotation, FPS) - root_features(pos, rotation, FPS)
+    change = root_features(pos + np.array([0, 0, 0.3]), rotation, FPS) - root_features(pos, rotation, FPS)
     np.testing.assert_allclose(change, np.tile([0.3, 0, 0, 0, 0, 0, 0], (200, 1)), atol=1e-9)
 
 

@@ -85,7 +85,7 @@ def moving(clip: RobotClip, *powers: float) -> tuple[RobotClip, RobotClip]:
 
     def at(fps: float, frames: int) -> RobotClip:
         values = np.polyval(powers, np.arange(frames) / fps)[:, None]
-        part = RobotClip(
+        return RobotClip(
             "polynomial",
             fps,
             values * (1, -2, 0.5),
@@ -93,7 +93,6 @@ def moving(clip: RobotClip, *powers: float) -> tuple[RobotClip, RobotClip]:
             clip.joint_names,
             values * np.linspace(-1, 1, len(clip.joint_names)),
         )
-        return part
 
     return at(30, 31), at(50, 50)
 

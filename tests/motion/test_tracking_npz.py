@@ -12,6 +12,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from g1_vq_retarget.motion import MotionError, RobotClip
+from g1_vq_retarget.motion.formats.npz import write_arrays
 from g1_vq_retarget.motion.formats.tracking_npz import Flavour, JointOrder, read_tracking_npz, write_tracking_npz
 from g1_vq_retarget.motion.formats.unitree_csv import read_unitree_csv
 from g1_vq_retarget.robot import RobotModel, forward_kinematics
@@ -19,8 +20,13 @@ from g1_vq_retarget.robot import RobotModel, forward_kinematics
 FLAVOURS: tuple[Flavour, ...] = get_args(Flavour)
 ORDER_OF: dict[Flavour, JointOrder] = {"isaac": "isaac", "mjlab": "mujoco"}
 SHAPES = {
-    **{"fps": (1,), "joint_pos": (120, 29), "joint_vel": (120, 29), "body_pos_w": (120, 30, 3)},
-    **{"body_quat_w": (120, 30, 4), "body_lin_vel_w": (120, 30, 3), "body_ang_vel_w": (120, 30, 3)},
+    "fps": (1,),
+    "joint_pos": (120, 29),
+    "joint_vel": (120, 29),
+    "body_pos_w": (120, 30, 3),
+    "body_quat_w": (120, 30, 4),
+    "body_lin_vel_w": (120, 30, 3),
+    "body_ang_vel_w": (120, 30, 3),
 }
 
 
@@ -28,7 +34,7 @@ def stored(clip: RobotClip, path: Path, robot: RobotModel, flavour: Flavour, **c
     """The clip's file with keys set to other values, or left out where the value is None."""
     write_tracking_npz(clip, path, robot, flavour)
     arrays = dict(np.load(path)) | changes
-    np.savez(path, **{key: np.asarray(value) for key, value in arrays.items() if value is not None})
+    write_arrays(path, {key: np.asarray(value) for key, value in arrays.items() if value is not None})
     return path
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
-from g1_vq_retarget.robot import index_by_name, load_robot
+from g1_vq_retarget.robot import forward_kinematics, index_by_name, load_robot
 
 ROBOT = load_robot()
 
@@ -74,6 +75,13 @@ def test_default_pose_lies_within_the_limits() -> None:
 
 def test_named_links_exist() -> None:
     ROBOT.link_indices([*ROBOT.feet, *ROBOT.hands, *ROBOT.tracked, ROBOT.anchor])
+
+
+def test_leg_length_is_hip_to_knee_to_ankle_in_straight_lines() -> None:
+    pos = forward_kinematics(ROBOT, torch.zeros(29, dtype=torch.float64)).pos
+    hip, knee, ankle = pos[ROBOT.link_indices(["right_hip_pitch_link", "right_knee_link", "right_ankle_roll_link"])]
+    length = (knee - hip).norm() + (ankle - knee).norm()
+    assert ROBOT.leg_length == pytest.approx(length.item(), abs=1e-4)
 
 
 def test_armature_is_the_rotor_inertia_seen_through_the_gears() -> None:

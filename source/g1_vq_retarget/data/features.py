@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from g1_vq_retarget.motion import ROOT_FEATURES, HumanClip, Provenance, RobotClip, integrate_root, root_features
+from g1_vq_retarget.motion import HumanClip, Provenance, RobotClip, integrate_root, root_features
+from g1_vq_retarget.motion.mirror import mirrored_joints, mirrored_names
 from g1_vq_retarget.motion.root import heading
+from g1_vq_retarget.motion.skeleton import HUMAN_JOINTS
+from g1_vq_retarget.robot import load_robot
 
 # Features that hardly move in the training data are not blown up: what moves them later (another skeleton's wrists,
 # say) would drown the rest. Units: rad for joints, none for 6D rotations, as `ROOT_FEATURES` for the root.
@@ -32,6 +37,33 @@ def deviation(values: np.ndarray, kind: str) -> np.ndarray:
     """(D,) standard deviation over all frames of windows (N, T, D), kept above `MIN_STD[kind]`."""
     flat = values.reshape(-1, values.shape[-1])
     return np.maximum(flat.std(axis=0, dtype=np.float64), MIN_STD[kind])
+
+
+# A rotation mirrored in x = 0 is M R M with M = diag(-1, 1, 1): the signs of its first two columns, and of the
+# root stream, which a mirror in y = 0 changes where it points left or turns.
+_MIRRORED_6D = np.array([1.0, -1.0, -1.0, -1.0, 1.0, 1.0])
+_MIRRORED_ROOT = np.array([1.0, 1.0, -1.0, 1.0, 1.0, -1.0, -1.0])
+
+
+class FeatureMirror(NamedTuple):
+    """Left and right exchanged in normalised features: `features[..., columns] * scale + shift`."""
+
+    columns: list[int]
+    scale: Tensor
+    shift: Tensor
+
+    def __call__(self, features: Tensor) -> Tensor:
+        """Mirror features (..., D)."""
+        return features[..., self.columns] * self.scale.to(features) + self.shift.to(features)
+
+
+def _feature_mirror(columns: list[int], signs: np.ndarray, mean: list[float], std: list[float]) -> FeatureMirror:
+    if len(mean) > len(columns):  # the root stream stands behind
+        columns = [*columns, *range(len(columns), len(mean))]
+        signs = np.concatenate([signs, _MIRRORED_ROOT])
+    center, scale = np.asarray(mean), np.asarray(std)
+    factor, shift = signs * scale[columns] / scale, (signs * center[columns] - center) / scale
+    return FeatureMirror(columns, torch.from_numpy(factor), torch.from_numpy(shift))
 
 
 @dataclass(frozen=True)
@@ -64,6 +96,14 @@ class FeatureSpec:
     @classmethod
     def from_dict(cls, values: dict) -> Self:
         return cls(**values)
+
+    def mirrors(self) -> tuple[FeatureMirror, FeatureMirror]:
+        """How normalised robot and human features change when left and right are exchanged."""
+        columns, signs = mirrored_joints(load_robot(self.robot))
+        bodies = mirrored_names(HUMAN_JOINTS[1:])
+        turned = [6 * body + entry for body in bodies for entry in range(6)]
+        robot = _feature_mirror(list(columns), signs, self.robot_mean, self.robot_std)
+        return robot, _feature_mirror(turned, np.tile(_MIRRORED_6D, len(bodies)), self.human_mean, self.human_std)
 
     @property
     def joints(self) -> int:
@@ -118,6 +158,3 @@ class RootStart:
         """The place and heading of a clip's first frame."""
         x, y, _ = (float(value) for value in clip.root_pos_w[0])
         return cls(x, y, float(heading(clip.body_rotation[:1])[0]), height)
-
-
-__all__ = ["ROOT_FEATURES", "FeatureSpec", "RootStart", "deviation", "human_root", "robot_root"]

@@ -12,6 +12,9 @@ from g1_vq_retarget.data.features import FeatureSpec
 from g1_vq_retarget.errors import UserError
 
 FORMAT_VERSION = 1
+_KEYS = ("protocol", "fps", "window", "stride", "robot", "joint_names", "clips", "splits", "licences")
+_KINDS = {"f": "floating-point", "i": "whole"}
+_SPLIT_KEYS = ("windows", "human_windows", "jerk_cubic")
 
 
 class DataFolder:
@@ -32,13 +35,21 @@ class DataFolder:
             raise UserError(f"{path}: no manifest.json in it; make the folder with scripts/data/process_data.py")
         try:
             self.manifest: dict = json.loads(manifest.read_text(encoding="utf-8"))
-        except json.JSONDecodeError as error:
+        except (UnicodeDecodeError, json.JSONDecodeError) as error:
             raise UserError(f"{manifest}: not JSON ({error}); make the folder again") from error
-        if self.manifest.get("format_version") != FORMAT_VERSION:
+        found = self.manifest.get("format_version") if isinstance(self.manifest, dict) else None
+        if found != FORMAT_VERSION:
             raise UserError(
-                f"{manifest}: format_version is {self.manifest.get('format_version')}, this version reads "
-                f"{FORMAT_VERSION}; make the folder again with scripts/data/process_data.py"
+                f"{manifest}: format_version is {found}, this version reads {FORMAT_VERSION}; "
+                "make the folder again with scripts/data/process_data.py"
             )
+        missing = [key for key in _KEYS if key not in self.manifest]
+        missing += [f"{key} of {split}" for split, entry in self.manifest.get("splits", {}).items()
+                    for key in _SPLIT_KEYS if key not in entry]  # fmt: skip
+        if missing:
+            raise UserError(f"{manifest}: lacks {', '.join(missing)}; make the folder again")
+        if not self.fps > 0:
+            raise UserError(f"{manifest}: fps must be positive, it is {self.fps}; make the folder again")
 
     @property
     def splits(self) -> list[str]:
@@ -53,26 +64,32 @@ class DataFolder:
         return self.manifest["window"]
 
     @property
+    def robot(self) -> str:
+        return self.manifest["robot"]
+
+    @property
     def joint_names(self) -> list[str]:
         return self.manifest["joint_names"]
+
+    @property
+    def joints(self) -> int:
+        return len(self.joint_names)
 
     def spec(self, root: bool) -> FeatureSpec:
         """The features of a model trained on this folder."""
 
         def columns(kind: str) -> tuple[list[float], ...]:
-            names = ["", "root_"] if root else [""]
-            prefix = {"robot": ["", "g1_root_"], "human": ["human_", "human_root_"]}[kind]
+            parts = {"robot": {"": self.joints, "g1_root_": 7}, "human": {"human_": 126, "human_root_": 7}}[kind]
+            wanted = list(parts.items())[: 2 if root else 1]
             return tuple(
-                np.concatenate([self._array(f"{part}{stat}.npy") for part, _ in zip(prefix, names, strict=False)])
-                .astype(float)
-                .tolist()
+                np.concatenate([self._statistic(f"{part}{stat}.npy", columns) for part, columns in wanted]).tolist()
                 for stat in ("mean", "std")
             )
 
         robot_mean, robot_std = columns("robot")
         human_mean, human_std = columns("human")
         return FeatureSpec(
-            robot=self.manifest["robot"],
+            robot=self.robot,
             joint_names=self.joint_names,
             fps=self.fps,
             root=root,
@@ -87,14 +104,27 @@ class DataFolder:
             raise UserError(f"{self.path}: no split '{name}' in it, only {', '.join(self.splits)}")
         return Split(self, name)
 
-    def _array(self, file: str) -> np.ndarray:
+    def _statistic(self, file: str, columns: int) -> np.ndarray:
+        values = self._array(file, (columns,))
+        if not np.isfinite(values).all() or (file.endswith("std.npy") and not (values > 0).all()):
+            raise UserError(f"{self.path / file}: holds a value that cannot be; make the folder again")
+        return values.astype(float)
+
+    def _array(self, file: str, shape: tuple[int, ...], kind: str = "f") -> np.ndarray:
+        """An array of floating-point numbers, or with `kind` "i" of integers."""
         path = self.path / file
         if not path.is_file():
             raise UserError(f"{path}: missing; make the folder again with scripts/data/process_data.py")
         try:
-            return np.load(path, mmap_mode="r", allow_pickle=False)
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
         except (ValueError, EOFError) as error:
             raise UserError(f"{path}: not a whole NPY file ({error}); make the folder again") from error
+        if array.shape != shape or array.dtype.kind != kind:
+            raise UserError(
+                f"{path}: {array.dtype} {array.shape}, expected {_KINDS[kind]} numbers {shape} by the manifest; "
+                "make the folder again"
+            )
+        return array
 
 
 class Split:
@@ -104,12 +134,14 @@ class Split:
         self.folder = folder
         self.name = name
         entry = folder.manifest["splits"][name]
-        window, joints = folder.window, len(folder.joint_names)
-        self.robot = self._windows("g1", (entry["windows"], window, joints))
-        self.robot_root = self._windows("g1_root", (entry["windows"], window, 7))
-        self.human = self._windows("human", (entry["human_windows"], window, 126))
-        self.human_root = self._windows("human_root", (entry["human_windows"], window, 7))
-        self.human_rows = self._windows("human_rows", (entry["human_windows"],))
+        windows, pairs = (entry["windows"], folder.window), (entry["human_windows"], folder.window)
+        self.robot = folder._array(f"g1_{name}.npy", (*windows, folder.joints))
+        self.robot_root = folder._array(f"g1_root_{name}.npy", (*windows, 7))
+        self.human = folder._array(f"human_{name}.npy", (*pairs, 126))
+        self.human_root = folder._array(f"human_root_{name}.npy", (*pairs, 7))
+        self.human_rows = folder._array(f"human_rows_{name}.npy", pairs[:1], kind="i")
+        if len(self.human_rows) and not 0 <= self.human_rows.min() <= self.human_rows.max() < len(self.robot):
+            raise UserError(f"{folder.path}/human_rows_{name}.npy: names a window that is not; make the folder again")
         self.jerk_cubic = np.array(entry["jerk_cubic"])
 
     def __len__(self) -> int:
@@ -123,24 +155,24 @@ class Split:
 
     def robot_features(self, rows: np.ndarray, spec: FeatureSpec) -> np.ndarray:
         """(B, W, D) normalised float32 robot features of some windows."""
-        parts = [self.robot[rows], self.robot_root[rows]] if spec.root else [self.robot[rows]]
-        return _normalised(parts, spec.robot_mean, spec.robot_std)
+        parts = {"g1": self.robot, "g1_root": self.robot_root}
+        return self._normalised(parts, rows, spec.root, spec.robot_mean, spec.robot_std)
 
     def human_features(self, rows: np.ndarray, spec: FeatureSpec) -> np.ndarray:
         """(B, W, H) normalised float32 human features of some human windows (rows of `human`, not of `robot`)."""
-        parts = [self.human[rows], self.human_root[rows]] if spec.root else [self.human[rows]]
-        return _normalised(parts, spec.human_mean, spec.human_std)
+        parts = {"human": self.human, "human_root": self.human_root}
+        return self._normalised(parts, rows, spec.root, spec.human_mean, spec.human_std)
 
-    def _windows(self, kind: str, shape: tuple[int, ...]) -> np.ndarray:
-        file = f"{kind}_{self.name}.npy"
-        array = self.folder._array(file)
-        if array.shape != shape:
-            raise UserError(
-                f"{self.folder.path / file}: shape {array.shape}, the manifest says {shape}; make the folder again"
-            )
-        return array
-
-
-def _normalised(parts: list[np.ndarray], mean: list[float], std: list[float]) -> np.ndarray:
-    values = np.concatenate(parts, axis=-1)
-    return ((values - np.asarray(mean)) / np.asarray(std)).astype(np.float32)
+    def _normalised(
+        self, parts: dict[str, np.ndarray], rows: np.ndarray, root: bool, mean: list[float], std: list[float]
+    ) -> np.ndarray:
+        chosen = []
+        for kind, array in list(parts.items())[: 2 if root else 1]:
+            chosen.append(array[rows])
+            finite = np.isfinite(chosen[-1]).all(axis=(1, 2))
+            if not finite.all():
+                raise UserError(
+                    f"{self.folder.path / kind}_{self.name}.npy: window {rows[np.argmin(finite)]} holds a value that "
+                    "is no finite number; make the folder again"
+                )
+        return ((np.concatenate(chosen, axis=-1) - np.asarray(mean)) / np.asarray(std)).astype(np.float32)

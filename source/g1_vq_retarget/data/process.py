@@ -112,13 +112,15 @@ def process(
     Returns:
         The manifest.
     """
-    if out.exists() and any(out.iterdir() if out.is_dir() else [out]) and not (out / "manifest.json").is_file():
+    _check(config)
+    target = out.resolve()
+    if target.exists() and not _is_replaceable(target):
         raise UserError(f"{out}: exists and is no data folder; name another with --out")
     interpolation = config.interpolation or ("linear" if config.protocol == "seed" else "cubic")
-    work = out.with_name(f".{out.name}.partial")
+    work = target.with_name(f".{target.name}.partial")
     shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
     try:
+        work.mkdir(parents=True)
         manifest = {
             "format_version": FORMAT_VERSION,
             "tool_version": version("g1_vq_retarget"),
@@ -134,7 +136,7 @@ def process(
             "splits": {},
         }
         total = sum(len(clips) for clips in splits.values())
-        with tqdm(total=total, unit="clip", desc="windows") as progress:
+        with tqdm(total=total, unit="clip", desc="windows", disable=None) as progress:
             for split, clips in splits.items():
                 parts = []
                 for clip in clips:
@@ -145,15 +147,40 @@ def process(
                 manifest["splits"][split] = _write_split(work, split, parts, config)
         manifest["licences"] = sorted({c[side]["licence"] for c in manifest["clips"] for side in c if side in _SIDES})
         (work / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
-        if out.exists():
-            shutil.rmtree(out)
-        work.rename(out)
+        if target.exists():
+            shutil.rmtree(target)
+        work.rename(target)
+    except OSError as error:
+        raise UserError(f"{out} cannot be written: {error.strerror or error}") from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return manifest
 
 
 _SIDES = ("robot", "human")
+
+
+def _check(config: WindowConfig) -> None:
+    if not (np.isfinite(config.fps) and config.fps > 0):
+        raise UserError(f"--fps must be a positive number, it is {config.fps:g}")
+    if config.window < 4:  # the third difference, by which jerk is measured, needs as many
+        raise UserError(f"--window must be at least 4, it is {config.window}")
+    if config.stride < 1:
+        raise UserError(f"--stride must be at least 1, it is {config.stride}")
+
+
+def _is_replaceable(out: Path) -> bool:
+    """Whether nothing is lost with a folder: it is empty, or a data folder and nothing else."""
+    if not out.is_dir():
+        return False
+    names = {path.name for path in out.iterdir()}
+    if not all(name.endswith(".npy") or name == "manifest.json" for name in names):
+        return False
+    try:
+        manifest = json.loads((out / "manifest.json").read_text(encoding="utf-8")) if names else {"format_version": 0}
+    except (OSError, ValueError):
+        return False
+    return isinstance(manifest, dict) and "format_version" in manifest
 
 
 @dataclass

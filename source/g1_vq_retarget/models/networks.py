@@ -143,6 +143,30 @@ def start_from_klt(encoder: Encoder, decoder: Decoder, patches: Tensor) -> Tenso
     return torch.nn.functional.pad(deviation, (0, latent_dim - kept)).to(encoder.linear.weight.dtype)
 
 
+# Ridge of the frame-wise regression, as a share of the number of frames; features have unit variance.
+RIDGE = 1e-3
+
+
+@torch.no_grad()
+def start_from_regression(human: Encoder, robot: Encoder, human_windows: Tensor, robot_windows: Tensor) -> None:
+    """Set the human encoder's linear path to: regress robot features on human ones, then the robot's linear path.
+
+    Args:
+        human_windows, robot_windows: (P, T, H) and (P, T, D) normalised features of the same motions.
+    """
+    x = human_windows.flatten(0, 1).double()
+    y = robot_windows.flatten(0, 1).double()
+    x_mean, y_mean = x.mean(0), y.mean(0)
+    x, y = x - x_mean, y - y_mean
+    ridge = RIDGE * len(x) * torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
+    weight = torch.linalg.solve(x.T @ x + ridge, x.T @ y).to(robot.linear.weight)  # (H, D)
+    bias = y_mean.to(weight) - x_mean.to(weight) @ weight
+    assert human.linear.bias is not None
+    assert robot.linear.bias is not None
+    human.linear.weight.copy_(torch.einsum("hd,cdt->cht", weight, robot.linear.weight))
+    human.linear.bias.copy_(robot.linear.bias + torch.einsum("d,cdt->c", bias, robot.linear.weight))
+
+
 def _start_at_zero(layer: nn.Conv1d | nn.ConvTranspose1d) -> None:
     nn.init.zeros_(layer.weight)
     if layer.bias is not None:

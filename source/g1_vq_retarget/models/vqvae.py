@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from g1_vq_retarget.models.networks import Decoder, Encoder, NetworkConfig, start_from_klt
+from g1_vq_retarget.models.networks import Decoder, Encoder, NetworkConfig, start_from_klt, start_from_regression
 from g1_vq_retarget.models.quantizers import Quantized, QuantizerConfig, build_quantizer
 
 
@@ -67,11 +67,21 @@ class DualEncoderVQVAE(nn.Module):
         return self.quantizer.bits * fps / self.downsample
 
     @torch.no_grad()
-    def start_from_data(self, robot: Tensor) -> None:
-        """Start as a transform coder of the training windows `robot` (N, T, D): KLT in, KLT out, codes placed."""
+    def start_from_data(self, robot: Tensor, paired_robot: Tensor, paired_human: Tensor) -> None:
+        """Start from what has a closed form: training then only has to improve on it.
+
+        The robot path becomes a transform coder of training windows: KLT in, KLT out, codes placed. The human encoder
+        becomes the linear regression, frame by frame, of robot features on human features, followed by that KLT.
+
+        Args:
+            robot: (N, T, D) robot windows of the training split.
+            paired_robot, paired_human: (P, T, D) and (P, T, H) windows of the same motions; P may be 0.
+        """
         patches = robot.unflatten(1, (-1, self.downsample)).flatten(0, 1)
         deviation = start_from_klt(self.robot_encoder, self.decoder, patches)
         self.quantizer.place_codes(self.robot_encoder(robot), deviation)
+        if len(paired_human):
+            start_from_regression(self.human_encoder, self.robot_encoder, paired_human, paired_robot)
 
     def forward(self, robot: Tensor, human: Tensor) -> Forward:
         """Both paths at once, so that both sides move the same codes.

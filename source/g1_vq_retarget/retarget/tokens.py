@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import zipfile
+import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
@@ -15,6 +17,8 @@ from g1_vq_retarget.files import existing_file, replacing
 
 FORMAT = "g1_vq_retarget.tokens"
 FORMAT_VERSION = 1
+# what a damaged NPZ raises beside the usual
+_DAMAGED = (zipfile.BadZipFile, zlib.error)
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,7 @@ class MotionTokens:
             sizes = tuple(meta.pop("codebook_sizes"))
             start = RootStart(**meta.pop("start"))
             loaded = cls(tokens=tokens, codebook_sizes=sizes, start=start, **meta)
-        except (ValueError, OSError, EOFError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, OSError, EOFError, KeyError, TypeError, AttributeError, *_DAMAGED) as error:
             raise UserError(f"{path}: not a whole token file ({error}); write it again with --tokens") from error
         if tokens.ndim != 2 or tokens.shape[1] != len(sizes) or tokens.dtype.kind not in "iu":
             raise UserError(f"{path}: tokens must be integers (steps, {len(sizes)}), they are {tokens.shape}")

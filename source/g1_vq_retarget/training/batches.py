@@ -26,13 +26,14 @@ def batches_per_epoch(split: Split, batch_size: int) -> int:
 
 
 def epoch_batches(
-    split: Split, spec: FeatureSpec, batch_size: int, pairs: int, seed: int, epoch: int
+    split: Split, spec: FeatureSpec, batch_size: int, pairs: int, seed: int, epoch: int, mirror: bool = False
 ) -> Iterator[Batch]:
     """The batches of one epoch: all robot windows once in random order, and beside them `pairs` human windows a batch.
 
     The same seed and epoch give the same batches. Pairs are few, so they come round more often than once an epoch:
-    walked through in random order, again and again.
+    walked through in random order, again and again. With `mirror`, half of the windows have left and right exchanged.
     """
+    mirror_robot, mirror_human = spec.mirrors()
     rng = np.random.default_rng([seed, epoch])
     steps = batches_per_epoch(split, batch_size)
     pairs = min(pairs, len(split.human))
@@ -40,7 +41,14 @@ def epoch_batches(
     human_order = np.concatenate([rng.permutation(len(split.human)) for _ in range(rounds)] or [np.zeros(0, int)])
     for step, rows in enumerate(np.array_split(rng.permutation(len(split)), steps)):
         human_rows = human_order[step * pairs : (step + 1) * pairs]
-        yield load_batch(split, spec, np.concatenate([split.human_rows[human_rows], rows]), human_rows)
+        batch = load_batch(split, spec, np.concatenate([split.human_rows[human_rows], rows]), human_rows)
+        if mirror:
+            chosen = torch.from_numpy(rng.random((len(batch.robot), 1, 1)) < 0.5)
+            batch = Batch(
+                torch.where(chosen, mirror_robot(batch.robot), batch.robot),
+                torch.where(chosen[: len(batch.human)], mirror_human(batch.human), batch.human),
+            )
+        yield batch
 
 
 def load_batch(split: Split, spec: FeatureSpec, rows: np.ndarray, human_rows: np.ndarray) -> Batch:

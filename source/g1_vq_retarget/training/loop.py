@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import torch
 import yaml
 from lightning_fabric import Fabric, seed_everything
@@ -24,7 +25,7 @@ from g1_vq_retarget.errors import UserError
 from g1_vq_retarget.files import replacing
 from g1_vq_retarget.models import DualEncoderVQVAE, ModelConfig
 from g1_vq_retarget.robot import load_robot
-from g1_vq_retarget.training.batches import batches_per_epoch, epoch_batches
+from g1_vq_retarget.training.batches import batches_per_epoch, epoch_batches, load_batch
 from g1_vq_retarget.training.checkpoint import build_model, save_checkpoint
 from g1_vq_retarget.training.losses import LossConfig, losses
 from g1_vq_retarget.training.metrics import evaluate
@@ -67,6 +68,8 @@ class TrainConfig:
     """Robot windows a step."""
     pairs: int = 64
     """Paired windows a step, beside the robot windows."""
+    mirror: bool = True
+    """Train on windows with left and right exchanged, too."""
     validate_every: int = 1
     """Epochs between evaluations on the val split."""
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -119,7 +122,7 @@ def train(config: TrainConfig) -> dict:
         for epoch in range(1, config.epochs + 1):
             model.train()
             means = _Means()
-            for batch in epoch_batches(split, spec, config.batch_size, config.pairs, config.seed, epoch):
+            for batch in epoch_batches(split, spec, config.batch_size, config.pairs, config.seed, epoch, config.mirror):
                 windows, human = batch.robot.to(fabric.device), batch.human.to(fabric.device)
                 terms = losses(wrapped(windows, human), windows, spec.joints, config.loss)
                 _require_finite(terms, step, config.run)
@@ -176,7 +179,8 @@ class _Means:
 def _start(model: DualEncoderVQVAE, split: Split, spec: FeatureSpec, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     rows = torch.randperm(len(split), generator=generator)[:START_WINDOWS].numpy()
-    model.start_from_data(torch.from_numpy(split.robot_features(rows, spec)))
+    pairs = load_batch(split, spec, np.asarray(split.human_rows), np.arange(len(split.human)))
+    model.start_from_data(torch.from_numpy(split.robot_features(rows, spec)), pairs.robot, pairs.human)
 
 
 def _rate(step: int, steps: int, warmup: float) -> float:

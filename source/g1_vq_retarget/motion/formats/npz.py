@@ -31,9 +31,17 @@ def read_arrays(path: Path, required: Sequence[str], optional: Sequence[str] = (
 
 
 def write_arrays(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write arrays under their keys. Raises UserError if the file cannot be written."""
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, allow_pickle=False, **arrays)
+    """Write arrays under their keys, the same bytes for the same arrays.
+
+    Raises:
+        UserError: the file cannot be written.
+        ValueError: an array of objects, which only a pickle could hold.
+    """
+    with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for key, values in arrays.items():
+            # not np.savez, which pickles objects unasked
+            with archive.open(f"{key}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, values, allow_pickle=False)
 
 
 def numbers(arrays: Mapping[str, np.ndarray], key: str) -> np.ndarray:

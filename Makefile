@@ -1,0 +1,27 @@
+# `make test` needs Python 3.11, make and git, nothing else.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+# one thread a worker: the tests' tensors are small, and threads of several workers only wait for one another
+RUN := OMP_NUM_THREADS=1 $(BIN)/python
+
+.PHONY: install test lint clean
+
+install: .venv/installed
+
+test: install
+	$(RUN) -m pytest -n auto --maxprocesses 8
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+clean:
+	rm -rf .venv build dist outputs .pytest_cache .ruff_cache
+
+.venv/installed: pyproject.toml setup.py constraints.txt exts/g1_vq_retarget/config/extension.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	# only its G1 model is read, as the truth for ours; without it those tests are skipped
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps mjlab==1.6.0
+	touch $@
