@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from g1_vq_retarget.configuration import parse
 from g1_vq_retarget.errors import reporting
-from g1_vq_retarget.training.loop import TrainConfig, train
+from g1_vq_retarget.training.loop import TrainConfig, is_first_process, train
 
 
 def main() -> None:
     config = parse(TrainConfig, __doc__ or "")
     train(config)
-    print(f"next: python scripts/evaluate.py --checkpoint {config.run} --data {config.data} --split test")
+    if is_first_process():
+        print(f"next: python scripts/evaluate.py --checkpoint {config.run} --data {config.data} --split test")
 
 
 if __name__ == "__main__":

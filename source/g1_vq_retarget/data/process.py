@@ -80,7 +80,7 @@ def read_split(path: Path, clips: list[ClipFiles]) -> dict[str, list[ClipFiles]]
     seen: dict[str, str] = {}
     for key in SPLITS:
         names = table.get(key) if isinstance(table, dict) else None
-        if not isinstance(names, list) or not names:
+        if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
             raise UserError(f"{path}: key '{key}' must be a list of clip names")
         for name in names:
             if name not in by_name:

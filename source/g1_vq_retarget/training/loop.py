@@ -3,35 +3,40 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
+import warnings
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
 import yaml
-from lightning_fabric import Fabric, seed_everything
+from lightning_fabric import Fabric
 from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 from torch import Tensor
 from tqdm import tqdm
 
-from g1_vq_retarget.configuration import to_dict
+from g1_vq_retarget.configuration import from_dict, to_dict
 from g1_vq_retarget.data.features import FeatureSpec
 from g1_vq_retarget.data.folder import DataFolder, Split
 from g1_vq_retarget.errors import UserError
-from g1_vq_retarget.files import replacing
-from g1_vq_retarget.models import DualEncoderVQVAE, ModelConfig
+from g1_vq_retarget.files import existing_file, replacing
+from g1_vq_retarget.models import ModelConfig
 from g1_vq_retarget.robot import load_robot
 from g1_vq_retarget.training.batches import batches_per_epoch, epoch_batches, load_batch
 from g1_vq_retarget.training.checkpoint import build_model, save_checkpoint
 from g1_vq_retarget.training.losses import LossConfig, losses
 from g1_vq_retarget.training.metrics import evaluate
+from g1_vq_retarget.training.state import Progress, load_state, save_state
 
 # Windows that the transform and the codes are placed with before training.
 START_WINDOWS = 4096
+STATE = "state.safetensors"
 
 
 @dataclass
@@ -58,110 +63,144 @@ class TrainConfig:
     """Folder for checkpoints, log and TensorBoard; made, and refused if it already holds a run."""
     overwrite: bool = False
     """Replace a run that is already in the folder."""
+    resume: bool = False
+    """Go on with the run in the folder after its last whole epoch; the result is that of an uninterrupted run."""
     label: str = ""
     """Name of the variant in tables and plots."""
     seed: int = 42
     """Seed of weights, codes and the order of windows."""
     epochs: int = 24
     """Passes over the robot windows of the train split."""
-    batch_size: int = 256
-    """Robot windows a step."""
-    pairs: int = 64
-    """Paired windows a step, beside the robot windows."""
+    batch_size: int = 64
+    """Robot windows a step, over all processes."""
+    pairs: int = 16
+    """Paired windows a step, beside the robot windows, over all processes."""
     mirror: bool = True
     """Train on windows with left and right exchanged, too."""
     validate_every: int = 1
     """Epochs between evaluations on the val split."""
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    """Arithmetic of the networks; the quantizer always computes in float32."""
+    wandb: str = ""
+    """Weights & Biases project that the TensorBoard figures are also sent to (needs `pip install wandb`)."""
     model: ModelConfig = field(default_factory=ModelConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+
+
+def is_first_process() -> bool:
+    """Whether this is the process that writes and prints, alone or under torchrun."""
+    return int(os.environ.get("RANK", 0)) == 0
 
 
 def train(config: TrainConfig) -> dict:
     """Train, leaving `best` and `last` checkpoints, `log.json`, `config.yaml` and TensorBoard events in `config.run`.
 
     Best is by reconstruction plus cross-reconstruction on the val split, where there is one, else by the training
-    loss. Ctrl-C leaves the last checkpoint up to date.
+    loss. Ctrl-C leaves the last checkpoint up to date. Under torchrun the processes share each batch.
 
     Returns:
         The last line of the log.
 
     Raises:
-        UserError: unusable data, an occupied run folder, or a loss that is no number (names step and term).
+        UserError: unusable data, an occupied run folder, nothing to resume, or a loss that is no number (names step
+            and term).
     """
     folder = DataFolder(config.data)
-    _check_against(folder, config)
+    _check(config, folder)
     spec = folder.spec(config.model.root)
-    robot = load_robot(spec.robot)
     split = folder.split("train")
     validation = folder.split("val") if "val" in folder.splits else None
-    _claim(config, folder)
+    # before the processes know of one another: each starts from the same weights by computing the same
+    weights = None if config.resume else _starting_weights(config, split, spec)
 
-    seed_everything(config.seed, verbose=False)
-    fabric = Fabric(accelerator="auto", devices=1, loggers=TensorBoardLogger(root_dir=config.run, name="tensorboard"))
+    fabric = _fabric(config)
+    if fabric.is_global_zero:
+        _open_run(config, folder)
+    fabric.barrier()
     model = build_model(spec, config.model)
-    _start(model, split, spec, config.seed)
+    if weights is not None:
+        model.load_state_dict(weights)
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=config.optimizer.lr, weight_decay=config.optimizer.weight_decay, betas=(0.9, 0.99)
     )
     wrapped, optimizer = fabric.setup(model, optimizer)
+    progress = load_state(config.run / STATE, model, optimizer) if config.resume else Progress()
     steps = batches_per_epoch(split, config.batch_size) * config.epochs
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps, config.optimizer.warmup))
+    robot = load_robot(spec.robot)
 
-    log: list[dict] = []
-    best = float("inf")
-    licences = folder.manifest["licences"]
+    def save(name: str, metrics: dict) -> None:
+        info = {"epoch": progress.epoch, "metrics": metrics, "window": folder.window, "label": config.label}
+        info |= {"licences": folder.manifest["licences"], "seed": config.seed}
+        save_checkpoint(config.run / f"{name}.safetensors", model, spec, info)
 
-    def save(name: str, epoch: int, metrics: dict) -> None:
-        info = {"epoch": epoch, "metrics": metrics, "window": folder.window, "licences": licences}
-        save_checkpoint(config.run / f"{name}.safetensors", model, spec, {"label": config.label, **info})
-
-    epoch, step, started = 0, 0, time.monotonic()
-    progress = tqdm(total=steps, unit="step", desc="train", dynamic_ncols=True, mininterval=1.0)
+    started = time.monotonic() - progress.seconds
+    bar = tqdm(
+        total=steps, initial=progress.step, unit="step", desc="train", dynamic_ncols=True, mininterval=1.0,
+        disable=not fabric.is_global_zero,
+    )  # fmt: skip
     try:
-        for epoch in range(1, config.epochs + 1):
+        while progress.epoch < config.epochs:
+            epoch = progress.epoch + 1
+            torch.manual_seed(_seed_of(config.seed, epoch))
             model.train()
             means = _Means()
-            for batch in epoch_batches(split, spec, config.batch_size, config.pairs, config.seed, epoch, config.mirror):
+            for batch in epoch_batches(
+                split, spec, config.batch_size, config.pairs, config.seed, epoch, config.mirror,
+                fabric.global_rank, fabric.world_size,
+            ):  # fmt: skip
+                for group in optimizer.param_groups:
+                    group["lr"] = config.optimizer.lr * _rate(progress.step, steps, config.optimizer.warmup)
                 windows, human = batch.robot.to(fabric.device), batch.human.to(fabric.device)
                 terms = losses(wrapped(windows, human), windows, spec.joints, config.loss)
-                _require_finite(terms, step, config.run)
+                _require_finite(terms, progress.step, config.run)
                 optimizer.zero_grad()
                 fabric.backward(terms["total"])
                 fabric.clip_gradients(wrapped, optimizer, max_norm=config.optimizer.clip)
                 optimizer.step()
-                schedule.step()
                 means.add(terms)
-                step += 1
-                progress.update()
-            line = {"epoch": epoch, "step": step, "seconds": round(time.monotonic() - started, 1), "train": means()}
-            score = line["train"]["total"]
-            if validation is not None and (epoch % config.validate_every == 0 or epoch == config.epochs):
-                line["val"] = evaluate(model, validation, spec, robot).metrics
-                score = line["val"]["recon"] + line["val"].get("cross", 0.0)
-            elif validation is not None:
-                score = float("inf")
-            log.append(line)
-            _write_log(config.run, log)
-            _to_tensorboard(fabric, line)
-            metrics = line.get("val", line["train"])
-            if score < best:
-                best = score
-                save("best", epoch, metrics)
-            save("last", epoch, metrics)
-            shown = {key: f"{metrics[key]:.4f}" for key in ("recon", "cross") if key in metrics}
-            progress.set_postfix({"epoch": epoch, **shown})
+                progress.step += 1
+                bar.update()
+            progress.epoch = epoch
+            progress.seconds = round(time.monotonic() - started, 1)
+            mean = {name: float(fabric.all_reduce(value)) for name, value in means().items()}
+            line = {"epoch": epoch, "step": progress.step, "seconds": progress.seconds, "train": mean}
+            progress.log.append(line)
+            if fabric.is_global_zero:
+                score = line["train"]["total"]
+                if validation is not None:
+                    score = float("inf")
+                    if epoch % config.validate_every == 0 or epoch == config.epochs:
+                        line["val"] = evaluate(model, validation, spec, robot).metrics
+                        score = line["val"]["recon"] + line["val"].get("cross", 0.0)
+                        _warn_of_collapse(line["val"], epoch)
+                metrics = line.get("val", line["train"])
+                if score < progress.best:
+                    progress.best = score
+                    save("best", metrics)
+                save("last", metrics)
+                _write_log(config.run, progress.log)
+                _to_tensorboard(fabric, line)
+                save_state(config.run / STATE, model, optimizer, progress)
+                shown = {key: f"{metrics[key]:.4f}" for key in ("recon", "cross") if key in metrics}
+                bar.set_postfix({"epoch": epoch, **shown})
+            fabric.barrier()
     except KeyboardInterrupt:
-        save("last", epoch, {})
-        print(f"\nstopped in epoch {epoch}; {config.run}/last.safetensors is up to date", file=sys.stderr)
+        if fabric.is_global_zero:
+            save("last", {})
+            print(
+                f"\nstopped after step {progress.step}; {config.run}/last.safetensors is up to date, "
+                f"--resume goes on after epoch {progress.epoch}",
+                file=sys.stderr,
+            )
         raise
     finally:
-        progress.close()
-    return log[-1]
+        bar.close()
+    return progress.log[-1]
 
 
 class _Means:
-    """Running means of the loss terms of an epoch."""
+    """Running means of the loss terms of an epoch, over this process's share of the batches."""
 
     def __init__(self) -> None:
         self.sums: dict[str, Tensor] = {}
@@ -172,23 +211,46 @@ class _Means:
         for name, value in terms.items():
             self.sums[name] = self.sums.get(name, torch.zeros_like(value)) + value.detach()
 
-    def __call__(self) -> dict[str, float]:
-        return {name: value.item() / self.count for name, value in self.sums.items()}
+    def __call__(self) -> dict[str, Tensor]:
+        return {name: value / self.count for name, value in self.sums.items()}
 
 
-def _start(model: DualEncoderVQVAE, split: Split, spec: FeatureSpec, seed: int) -> None:
-    generator = torch.Generator().manual_seed(seed)
-    rows = torch.randperm(len(split), generator=generator)[:START_WINDOWS].numpy()
+def _fabric(config: TrainConfig) -> Fabric:
+    """One process, or as many as torchrun started."""
+    world, local = (int(os.environ.get(name, 1)) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
+    if config.pairs % world:
+        raise UserError(f"--pairs {config.pairs} must divide by the {world} processes that torchrun started")
+    fabric = Fabric(
+        accelerator="auto",
+        devices=local,
+        num_nodes=world // local,
+        strategy="ddp" if world > 1 else "auto",
+        precision=config.precision,
+        loggers=TensorBoardLogger(root_dir=config.run, name="tensorboard", version=""),
+    )
+    fabric.launch()
+    return fabric
+
+
+def _starting_weights(config: TrainConfig, split: Split, spec: FeatureSpec) -> dict[str, Tensor]:
+    torch.manual_seed(_seed_of(config.seed, 0))
+    model = build_model(spec, config.model)
+    rows = torch.randperm(len(split))[:START_WINDOWS].numpy()
     pairs = load_batch(split, spec, np.asarray(split.human_rows), np.arange(len(split.human)))
     model.start_from_data(torch.from_numpy(split.robot_features(rows, spec)), pairs.robot, pairs.human)
+    return model.state_dict()
+
+
+def _seed_of(seed: int, epoch: int) -> int:
+    return int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
 
 
 def _rate(step: int, steps: int, warmup: float) -> float:
+    """Share of the highest learning rate at a step."""
     rising = max(1, int(warmup * steps))
     if step < rising:
         return (step + 1) / rising
-    progress = min(1.0, (step - rising) / max(1, steps - rising))
-    return 0.5 * (1 + float(torch.cos(torch.tensor(torch.pi * progress))))
+    return 0.5 * (1 + float(np.cos(np.pi * min(1.0, (step - rising) / max(1, steps - rising)))))
 
 
 def _require_finite(terms: dict[str, Tensor], step: int, run: Path) -> None:
@@ -201,7 +263,20 @@ def _require_finite(terms: dict[str, Tensor], step: int, run: Path) -> None:
     )
 
 
-def _check_against(folder: DataFolder, config: TrainConfig) -> None:
+def _warn_of_collapse(metrics: dict, epoch: int) -> None:
+    """Say so when a level uses hardly any of its codes."""
+    sizes, perplexities = metrics["codebook_sizes"], metrics["perplexity"]
+    poor = [i for i, (size, ppl) in enumerate(zip(sizes, perplexities, strict=True)) if ppl < max(1.5, 0.01 * size)]
+    if poor:
+        warnings.warn(
+            f"epoch {epoch}: level {', '.join(map(str, poor))} of the vocabulary has collapsed (perplexity "
+            f"{', '.join(f'{perplexities[i]:.1f} of {sizes[i]}' for i in poor)}); try a higher "
+            "--model.quantizer.dead-code-threshold, a lower --optimizer.lr or fewer codes",
+            stacklevel=2,
+        )
+
+
+def _check(config: TrainConfig, folder: DataFolder) -> None:
     robot = load_robot(folder.manifest["robot"])
     if folder.joint_names != list(robot.joint_names):
         raise UserError(
@@ -213,16 +288,43 @@ def _check_against(folder: DataFolder, config: TrainConfig) -> None:
             f"{folder.path}: windows of {folder.window} frames do not divide by --model.network.downsample "
             f"{config.model.network.downsample}; choose another"
         )
-    if config.epochs < 1 or config.batch_size < 1:
-        raise UserError("--epochs and --batch-size must be at least 1")
+    for flag in ("epochs", "batch_size", "validate_every"):
+        if getattr(config, flag) < 1:
+            raise UserError(f"--{flag.replace('_', '-')} must be at least 1, it is {getattr(config, flag)}")
+    if config.resume:
+        _check_same_run(config)
+    elif (config.run / "config.yaml").exists() and not config.overwrite:
+        raise UserError(f"{config.run}: already holds a run; name another with --run, or add --resume or --overwrite")
 
 
-def _claim(config: TrainConfig, folder: DataFolder) -> None:
-    """Make the run folder and write down what is about to be done."""
-    if (config.run / "config.yaml").exists() and not config.overwrite:
-        raise UserError(f"{config.run}: already holds a run; name another with --run or add --overwrite")
+def _check_same_run(config: TrainConfig) -> None:
+    """A run goes on with the configuration it began with."""
+    path = existing_file(config.run / "config.yaml")
+    existing_file(config.run / STATE)
+    before = to_dict(from_dict(TrainConfig, yaml.safe_load(path.read_text(encoding="utf-8")), str(path)))
+    now = to_dict(config)
+    free = ("run", "data", "overwrite", "resume", "wandb")
+    changed = [key for key in now if key not in free and now[key] != before[key]]
+    if changed:
+        raise UserError(
+            f"{path}: {', '.join(changed)} differ from what the run began with; resume with the same "
+            "--config and flags, or begin another run"
+        )
+
+
+def _open_run(config: TrainConfig, folder: DataFolder) -> None:
+    """Make the run folder and write down what is about to be done; a resumed run keeps what it has."""
+    if config.wandb:
+        try:
+            import wandb  # pyright: ignore[reportMissingImports]
+        except ImportError as error:
+            raise UserError("--wandb needs the package wandb; install it with: pip install wandb") from error
+        wandb.init(project=config.wandb, name=config.run.name, dir=config.run, sync_tensorboard=True)
+    if config.resume:
+        return
     config.run.mkdir(parents=True, exist_ok=True)
-    for stale in ("best.safetensors", "best.json", "last.safetensors", "last.json", "log.json"):
+    names = [f"{name}.{kind}" for name in ("best", "last") for kind in ("safetensors", "json")]
+    for stale in (*names, "log.json", STATE):
         (config.run / stale).unlink(missing_ok=True)
     (config.run / "config.yaml").write_text(yaml.safe_dump(to_dict(config), sort_keys=False), encoding="utf-8")
     (config.run / "data_manifest.json").write_text(json.dumps(folder.manifest, indent=1), encoding="utf-8")

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.nn.functional import all_gather
 from torch.nn import functional as F
 
 from g1_vq_retarget.models import Forward
@@ -51,6 +53,9 @@ def infonce(human: Tensor, robot: Tensor, temperature: float) -> Tensor:
         human, robot: (P, T, C) latents; the same row is the same motion.
     """
     human, robot = (F.normalize(latent.mean(1), dim=-1) for latent in (human, robot))
+    if dist.is_available() and dist.is_initialized() and human.requires_grad:
+        # tell each window from those of all processes; gathering carries gradients back to where they belong
+        human, robot = (torch.cat(list(all_gather(latent.contiguous()))) for latent in (human, robot))
     logits = human @ robot.T / temperature
     same = torch.arange(len(logits), device=logits.device)
     return (F.cross_entropy(logits, same) + F.cross_entropy(logits.T, same)) / 2
