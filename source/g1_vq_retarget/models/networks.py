@@ -1,9 +1,11 @@
-"""Residual convolutional encoder and decoder.
+"""Encoders and decoders.
 
-Both are sums of a linear path and a residual network that starts at zero. The linear path can be set to a
+`resnet`: both are sums of a linear path and a residual network that starts at zero. The linear path can be set to a
 Karhunen-Loève transform of the data, so that training starts from a transform coder and only has to improve on it.
 Everything is convolutional: windows in training and whole clips in use go through the same code. Edges are padded
 by repetition, so a clip does not seem to come from and return to the mean pose.
+
+`simple`: plain strided convolutions, the baseline of the comparison.
 """
 
 from __future__ import annotations
@@ -19,20 +21,20 @@ from torch import Tensor, nn
 class NetworkConfig:
     """Shape of the encoders and of the decoder."""
 
-    kind: Literal["resnet"] = "resnet"
-    """Family of encoder and decoder blocks."""
+    kind: Literal["simple", "resnet"] = "resnet"
+    """simple: plain convolutions; resnet: a linear path beside dilated residual blocks."""
     latent_dim: int = 96
     """Channels of the latent sequence."""
     width: int = 320
     """Channels inside the residual blocks."""
     depth: int = 4
-    """Residual blocks in each encoder and in the decoder."""
+    """Residual blocks (simple: convolutions) in each encoder and in the decoder."""
     downsample: Literal[1, 2, 4, 8] = 8
     """Frames of motion behind one step of the latent sequence."""
     dropout: float = 0.0
     """Dropout inside the residual blocks."""
     smoothing: int = 128
-    """Channels of the filter at full rate that joins what neighbouring latents decode to; 0 for none."""
+    """resnet: channels of the filter at full rate that joins what neighbouring latents decode to; 0 for none."""
 
 
 class ChannelNorm(nn.LayerNorm):
@@ -111,26 +113,75 @@ class _Smoothing(nn.Module):
         return x + self.out(nn.functional.gelu(self.mix(x)))
 
 
+class SimpleEncoder(nn.Sequential):
+    """As `Encoder`: a strided convolution, then convolutions over 3 steps with ReLU between them."""
+
+    def __init__(self, features: int, config: NetworkConfig) -> None:
+        step = config.downsample
+        super().__init__(
+            nn.Conv1d(features, config.width, step, stride=step),
+            *_plain_stack(config),
+            nn.ReLU(),
+            nn.Conv1d(config.width, config.latent_dim, 1),
+        )
+
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(input.mT).mT
+
+
+class SimpleDecoder(nn.Sequential):
+    """As `Decoder`: the encoder's convolutions in reverse."""
+
+    def __init__(self, features: int, config: NetworkConfig) -> None:
+        step = config.downsample
+        super().__init__(
+            nn.Conv1d(config.latent_dim, config.width, 1),
+            *_plain_stack(config),
+            nn.ReLU(),
+            nn.ConvTranspose1d(config.width, features, step, stride=step),
+        )
+
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(input.mT).mT
+
+
+def _plain_stack(config: NetworkConfig) -> list[nn.Module]:
+    layers: list[nn.Module] = []
+    for _ in range(config.depth):
+        layers += [nn.ReLU(), nn.Conv1d(config.width, config.width, 3, padding=1, padding_mode="replicate")]
+    return layers
+
+
+def build_encoder(features: int, config: NetworkConfig) -> nn.Module:
+    """An encoder of so many features."""
+    return (SimpleEncoder if config.kind == "simple" else Encoder)(features, config)
+
+
+def build_decoder(features: int, config: NetworkConfig) -> nn.Module:
+    """A decoder to so many features."""
+    return (SimpleDecoder if config.kind == "simple" else Decoder)(features, config)
+
+
 @torch.no_grad()
-def start_from_klt(encoder: Encoder, decoder: Decoder, patches: Tensor) -> Tensor:
+def start_from_klt(encoder: Encoder, decoder: Decoder, patches: Tensor) -> None:
     """Set the linear paths to the Karhunen-Loève transform of patches of motion.
 
     Args:
         patches: (N, downsample, D) normalised features.
 
-    Returns:
-        (latent_dim,) standard deviation of each latent channel, falling. If the patches have fewer dimensions than
-        the latent has channels, the rest of the channels stays empty.
+    Channels are ordered by falling variance. If the patches have fewer dimensions than the latent has channels, the
+    rest of the channels stays empty.
     """
     _, step, features = patches.shape
     flat = patches.reshape(len(patches), -1).double()
     mean = flat.mean(0)
-    variance, basis = torch.linalg.eigh(torch.cov(flat.T))
+    _, basis = torch.linalg.eigh(torch.cov(flat.T))
     latent_dim = encoder.linear.out_channels
     kept = min(latent_dim, step * features)
     basis = basis.flip(-1)[:, :kept]  # eigh sorts upwards
-    deviation = variance.flip(-1)[:kept].clamp_min(0).sqrt()
 
+    # the sign of an eigenvector is arbitrary: make the result the same on every machine
+    basis = basis * torch.where(basis.abs().amax(0) == basis.amax(0), 1.0, -1.0)
     directions = basis.T.reshape(kept, step, features).transpose(1, 2)  # latent, feature, frame: a kernel
     for layer in (encoder.linear, decoder.linear):
         layer.weight.zero_()
@@ -140,7 +191,6 @@ def start_from_klt(encoder: Encoder, decoder: Decoder, patches: Tensor) -> Tenso
     encoder.linear.bias.zero_()
     encoder.linear.bias[:kept] = -(basis.T @ mean).to(encoder.linear.bias)
     decoder.linear.bias.copy_(mean.reshape(step, features).mean(0))  # one bias for all frames of a patch
-    return torch.nn.functional.pad(deviation, (0, latent_dim - kept)).to(encoder.linear.weight.dtype)
 
 
 # Ridge of the frame-wise regression, as a share of the number of frames; features have unit variance.

@@ -8,7 +8,15 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from g1_vq_retarget.models.networks import Decoder, Encoder, NetworkConfig, start_from_klt, start_from_regression
+from g1_vq_retarget.models.networks import (
+    Decoder,
+    Encoder,
+    NetworkConfig,
+    build_decoder,
+    build_encoder,
+    start_from_klt,
+    start_from_regression,
+)
 from g1_vq_retarget.models.quantizers import Quantized, QuantizerConfig, build_quantizer
 
 
@@ -57,10 +65,10 @@ class DualEncoderVQVAE(nn.Module):
         super().__init__()
         self.config = config
         self.downsample = config.network.downsample
-        self.robot_encoder = Encoder(robot_features, config.network)
-        self.human_encoder = Encoder(human_features, config.network)
+        self.robot_encoder = build_encoder(robot_features, config.network)
+        self.human_encoder = build_encoder(human_features, config.network)
         self.quantizer = build_quantizer(config.network.latent_dim, config.quantizer)
-        self.decoder = Decoder(robot_features, config.network)
+        self.decoder = build_decoder(robot_features, config.network)
 
     def bits_per_second(self, fps: float) -> float:
         """Nominal rate of all tokens together, the root's included."""
@@ -70,18 +78,20 @@ class DualEncoderVQVAE(nn.Module):
     def start_from_data(self, robot: Tensor, paired_robot: Tensor, paired_human: Tensor) -> None:
         """Start from what has a closed form: training then only has to improve on it.
 
-        The robot path becomes a transform coder of training windows: KLT in, KLT out, codes placed. The human encoder
-        becomes the linear regression, frame by frame, of robot features on human features, followed by that KLT.
+        With `resnet` networks the robot path becomes a transform coder of training windows: KLT in, KLT out. The
+        human encoder becomes the linear regression, frame by frame, of robot features on human features, followed by
+        that KLT. Codes are placed on the latents.
 
         Args:
             robot: (N, T, D) robot windows of the training split.
             paired_robot, paired_human: (P, T, D) and (P, T, H) windows of the same motions; P may be 0.
         """
-        patches = robot.unflatten(1, (-1, self.downsample)).flatten(0, 1)
-        deviation = start_from_klt(self.robot_encoder, self.decoder, patches)
-        self.quantizer.place_codes(self.robot_encoder(robot), deviation)
-        if len(paired_human):
-            start_from_regression(self.human_encoder, self.robot_encoder, paired_human, paired_robot)
+        if isinstance(self.robot_encoder, Encoder) and isinstance(self.decoder, Decoder):
+            patches = robot.unflatten(1, (-1, self.downsample)).flatten(0, 1)
+            start_from_klt(self.robot_encoder, self.decoder, patches)
+            if len(paired_human) and isinstance(self.human_encoder, Encoder):
+                start_from_regression(self.human_encoder, self.robot_encoder, paired_human, paired_robot)
+        self.quantizer.place_codes(self.robot_encoder(robot))
 
     def forward(self, robot: Tensor, human: Tensor) -> Forward:
         """Both paths at once, so that both sides move the same codes.

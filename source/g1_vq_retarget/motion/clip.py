@@ -11,7 +11,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from g1_vq_retarget.errors import UserError
-from g1_vq_retarget.motion.skeleton import BODY_AXES, HUMAN_JOINTS, joint_positions, leg_length
+from g1_vq_retarget.motion.skeleton import BODY_AXES, HUMAN_JOINTS, joint_poses, leg_length
 from g1_vq_retarget.robot.model import index_by_name
 
 # Quaternions further from unit length than this are refused; nearer ones are normalised.
@@ -167,10 +167,19 @@ class HumanClip(Clip):
         """T * 21 local rotations, frame after frame."""
         return Rotation.from_quat(self.joint_quat.reshape(-1, 4), scalar_first=True)
 
-    @cached_property
+    @property
     def joint_pos_w(self) -> np.ndarray:
         """(T, 22, 3) joint positions in the world, m."""
-        return joint_positions(self.root_pos_w, self.root_rotation, self.local_rotations, self.rest_offsets)
+        return self._joint_poses_w[0]
+
+    @property
+    def joint_rot_w(self) -> np.ndarray:
+        """(T, 22, 3, 3) orientations of the joints' frames in the world, rotation matrices."""
+        return self._joint_poses_w[1]
+
+    @cached_property
+    def _joint_poses_w(self) -> tuple[np.ndarray, np.ndarray]:
+        return joint_poses(self.root_pos_w, self.root_rotation, self.local_rotations, self.rest_offsets)
 
     def rotation_features(self) -> np.ndarray:
         """(T, 126) the 21 local rotations as 6D: the first two columns of each matrix, one after the other.

@@ -45,9 +45,9 @@ def leg_length(rest_offsets: np.ndarray) -> float:
     return float(np.linalg.norm(rest_offsets[indices], axis=1).sum() / 2)
 
 
-def joint_positions(
+def joint_poses(
     root_pos: np.ndarray, root_rotation: Rotation, local_rotations: Rotation, rest_offsets: np.ndarray
-) -> np.ndarray:
+) -> tuple[np.ndarray, np.ndarray]:
     """Forward kinematics of the human body.
 
     Args:
@@ -57,7 +57,7 @@ def joint_positions(
         rest_offsets: (22, 3) each joint in its parent's frame, in the rest pose; the pelvis row is not used.
 
     Returns:
-        (T, 22, 3) joint positions in the frame of the root.
+        Positions (T, 22, 3) and rotation matrices (T, 22, 3, 3) of the joints, in the frame that the root stands in.
     """
     frames = len(root_pos)
     local = local_rotations.as_matrix().reshape(frames, 21, 3, 3)
@@ -66,4 +66,4 @@ def joint_positions(
     for joint, parent in enumerate(HUMAN_PARENTS[1:], start=1):
         pos.append(pos[parent] + rot[parent] @ rest_offsets[joint])
         rot.append(rot[parent] @ local[:, joint - 1])
-    return np.stack(pos, axis=1)
+    return np.stack(pos, axis=1), np.stack(rot, axis=1)

@@ -76,6 +76,7 @@ class RobotModel:
         default_root_height: height of the root in the default pose, m.
         feet, hands: link names, left first.
         legs: hip, knee and ankle link of each leg, left first.
+        arms: shoulder, elbow and wrist link of each arm, left first.
         tracked: the links a tracking policy follows.
         anchor: the link that a tracking policy's frame hangs on.
     """
@@ -86,6 +87,7 @@ class RobotModel:
     default_root_height: float
     feet: tuple[str, ...]
     legs: tuple[tuple[str, ...], ...]
+    arms: tuple[tuple[str, ...], ...]
     hands: tuple[str, ...]
     tracked: tuple[str, ...]
     anchor: str
@@ -179,6 +181,7 @@ def load_robot(name: str = "g1") -> RobotModel:
         default_root_height=table["default_root_height"],
         feet=tuple(table["feet"]),
         legs=tuple(tuple(leg) for leg in table["legs"]),
+        arms=tuple(tuple(arm) for arm in table["arms"]),
         hands=tuple(table["hands"]),
         tracked=tuple(table["tracked"]),
         anchor=table["anchor"],

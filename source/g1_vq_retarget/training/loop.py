@@ -11,7 +11,7 @@ import warnings
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 import torch
@@ -163,8 +163,7 @@ def train(config: TrainConfig) -> dict:
                 bar.update()
             progress.epoch = epoch
             progress.seconds = round(time.monotonic() - started, 1)
-            mean = {name: float(fabric.all_reduce(value)) for name, value in means().items()}
-            line = {"epoch": epoch, "step": progress.step, "seconds": progress.seconds, "train": mean}
+            line = {"epoch": epoch, "step": progress.step, "seconds": progress.seconds, "train": means(fabric)}
             progress.log.append(line)
             if fabric.is_global_zero:
                 score = line["train"]["total"]
@@ -200,7 +199,7 @@ def train(config: TrainConfig) -> dict:
 
 
 class _Means:
-    """Running means of the loss terms of an epoch, over this process's share of the batches."""
+    """Running means of the loss terms of an epoch, over the processes' shares of the batches."""
 
     def __init__(self) -> None:
         self.sums: dict[str, Tensor] = {}
@@ -211,8 +210,10 @@ class _Means:
         for name, value in terms.items():
             self.sums[name] = self.sums.get(name, torch.zeros_like(value)) + value.detach()
 
-    def __call__(self) -> dict[str, Tensor]:
-        return {name: value / self.count for name, value in self.sums.items()}
+    def __call__(self, fabric: Fabric) -> dict[str, float]:
+        names = list(self.sums)
+        mean = fabric.all_reduce(torch.stack([self.sums[name] for name in names]) / self.count)
+        return dict(zip(names, cast(Tensor, mean).tolist(), strict=True))
 
 
 def _fabric(config: TrainConfig) -> Fabric:

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from g1_vq_retarget.models import Forward
+from g1_vq_retarget.training.losses import LossConfig, infonce, losses, motion_error
+from torch import Tensor
+
+ZERO = LossConfig(recon=0, vq=0, vel=0, cross=0, align=0)
+
+
+def forward(
+    robot_motion: Tensor,
+    human_motion: Tensor | None = None,
+    robot_latent: Tensor | None = None,
+    human_latent: Tensor | None = None,
+    commitment: float = 0.0,
+) -> Forward:
+    """An output of a model, with tokens that no loss looks at."""
+    nothing = torch.zeros(0, 1, 1)
+    return Forward(
+        robot_latent=torch.zeros(len(robot_motion), 1, 1) if robot_latent is None else robot_latent,
+        human_latent=nothing if human_latent is None else human_latent,
+        robot_motion=robot_motion,
+        human_motion=nothing if human_motion is None else human_motion,
+        robot_tokens=torch.zeros(0),
+        human_tokens=torch.zeros(0),
+        commitment=torch.tensor(commitment),
+    )
+
+
+# Two joints and one column of root over three frames; what is decoded misses by 1 in the first joint's second frame and
+# by 2 in all frames of the root.
+TRUTH = torch.zeros(1, 3, 3)
+DECODED = torch.tensor([[[0.0, 0, 2], [1, 0, 2], [0, 0, 2]]])
+
+
+def test_joints_and_root_have_errors_of_their_own() -> None:
+    assert motion_error(DECODED, TRUTH, 2, root_weight=0.0).item() == pytest.approx(1 / 6)
+    assert motion_error(DECODED, TRUTH, 2, root_weight=0.5).item() == pytest.approx(1 / 6 + 0.5 * 4)
+    assert motion_error(DECODED[..., :2], TRUTH[..., :2], 2, root_weight=0.5).item() == pytest.approx(1 / 6)
+
+
+def test_terms_of_the_robot_path_worked_by_hand() -> None:
+    terms = losses(forward(DECODED, commitment=3.0), TRUTH, joints=2, config=LossConfig(root=0.5))
+    assert terms["recon"].item() == pytest.approx(1 / 6 + 0.5 * 4)
+    assert terms["vq"].item() == 3.0
+    assert terms["vel"].item() == pytest.approx((1 + 1) / 4)  # up and down again; the root is off but still
+    assert set(terms) == {"recon", "vq", "vel", "total"}
+
+
+def test_terms_of_the_human_path_worked_by_hand() -> None:
+    # the second of two robot windows has no human side
+    robot = torch.cat([TRUTH, TRUTH + 7])
+    robot_latent = torch.tensor([[[1.0, 0], [1, 0]], [[9, 9], [9, 9]]])
+    human_latent = torch.tensor([[[1.0, 1], [1, -1]]])
+    out = forward(robot, human_motion=DECODED, robot_latent=robot_latent, human_latent=human_latent)
+    terms = losses(out, robot, joints=2, config=LossConfig(root=0.5, infonce=10))
+    assert terms["recon"].item() == terms["vel"].item() == 0
+    assert terms["cross"].item() == pytest.approx(1 / 6 + 0.5 * 4)
+    # a single pair can be told from nothing: InfoNCE is zero
+    assert terms["align"].item() == pytest.approx((0 + 1 + 0 + 1) / 4)
+
+
+def test_the_total_is_the_weighted_sum() -> None:
+    robot = torch.randn(4, 6, 3)
+    out = forward(
+        torch.randn(4, 6, 3), torch.randn(2, 6, 3), torch.randn(4, 2, 5), torch.randn(2, 2, 5), commitment=2.0
+    )
+    config = LossConfig(recon=1.1, vq=0.2, vel=0.3, cross=0.4, align=0.5)
+    terms = losses(out, robot, joints=2, config=config)
+    expected = sum(getattr(config, name) * terms[name] for name in ("recon", "vq", "vel", "cross", "align"))
+    torch.testing.assert_close(terms["total"], expected)
+
+
+@pytest.mark.parametrize("name", ["recon", "vq", "vel", "cross", "align"])
+def test_a_perfect_output_costs_nothing_in_any_term(name: str) -> None:
+    robot, latent = torch.randn(2, 6, 3), torch.eye(2)[:, None]
+    out = forward(robot, robot, latent, latent)
+    assert losses(out, robot, 2, LossConfig())[name].item() < 1e-4
+
+
+def test_aligned_windows_are_told_apart_and_shuffled_ones_are_not() -> None:
+    latent = torch.eye(4)[:, None].expand(4, 3, 4)
+    small = infonce(latent, 2 * latent, 0.1).item()
+    large = infonce(latent, latent.roll(1, 0), 0.1).item()
+    # cosines 1 and 0 over temperature 0.1
+    assert small == pytest.approx(math.log(1 + 3 * math.exp(-10)), abs=1e-6)
+    assert large == pytest.approx(10 + math.log(1 + 3 * math.exp(-10)), rel=1e-5)
+    assert infonce(torch.ones(4, 1, 2), torch.ones(4, 1, 2), 0.1).item() == pytest.approx(math.log(4))
+
+
+def test_infonce_is_the_same_both_ways() -> None:
+    human, robot = torch.randn(5, 3, 4), torch.randn(5, 3, 4)
+    torch.testing.assert_close(infonce(human, robot, 0.2), infonce(robot, human, 0.2))
+
+
+@pytest.mark.parametrize("moves", [False, True])
+def test_alignment_moves_the_robot_only_if_told(moves: bool) -> None:
+    robot_latent, human_latent = torch.randn(3, 2, 4, requires_grad=True), torch.randn(2, 2, 4, requires_grad=True)
+    motion = torch.zeros(3, 6, 3)
+    out = forward(motion, motion[:2], robot_latent, human_latent)
+    terms = losses(out, motion, 2, LossConfig(align_moves_robot=moves))
+    terms["align"].backward()
+    assert human_latent.grad is not None
+    assert human_latent.grad.abs().min() > 0
+    if moves:
+        assert robot_latent.grad is not None
+        assert robot_latent.grad[:2].abs().min() > 0
+        assert robot_latent.grad[2].abs().max() == 0  # has no human side
+    else:
+        assert robot_latent.grad is None
