@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import tyro
 
 from g1_vq_retarget.errors import UserError, reporting
-from g1_vq_retarget.motion import HumanClip, RobotClip, resample
+from g1_vq_retarget.motion import HumanClip, RobotClip, path_length, resample
 from g1_vq_retarget.motion.formats import JointOrder, QuatOrder, SaveFormat, Unit, UpAxis, load_motion, save_motion
 from g1_vq_retarget.retarget import Retargeter
 
@@ -70,6 +70,9 @@ def main(args: Args) -> None:
         result.tokens.save(args.tokens)
         print(f"wrote {args.tokens}: {len(result.tokens.tokens)} steps of {len(result.tokens.codebook_sizes)} tokens")
     print(f"wrote {args.output}: {len(motion)} frames at {motion.fps:g} fps, {retargeter.bits_per_second:.0f} bits/s")
+    before, after = path_length(clip), path_length(motion)
+    if before > 0:
+        print(f"root path {after:.2f} m, {after / before:.3f} of the input's {before:.2f} m")
     if result.held.share:
         print(f"held at joint limits: {100 * result.held.share:.2f} % of values, at most {result.held.largest:.3f} rad")
     if result.tokens.licence:

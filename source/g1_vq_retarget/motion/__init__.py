@@ -2,7 +2,7 @@
 
 from g1_vq_retarget.motion.clip import Clip, HumanClip, MotionError, Provenance, RobotClip
 from g1_vq_retarget.motion.mirror import mirror
-from g1_vq_retarget.motion.root import ROOT_FEATURES, integrate_root, root_features
+from g1_vq_retarget.motion.root import ROOT_FEATURES, integrate_root, path_length, root_features
 from g1_vq_retarget.motion.time import resample, resampled_length
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "RobotClip",
     "integrate_root",
     "mirror",
+    "path_length",
     "resample",
     "resampled_length",
     "root_features",

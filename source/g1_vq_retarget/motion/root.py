@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from g1_vq_retarget.motion.clip import Clip
+
 # Columns of the root stream: height (m), the world's up axis in the body's frame (unit vector),
 # planar velocity in the heading frame (m/s, forward and left), turning rate (rad/s).
 ROOT_FEATURES: tuple[str, ...] = ("height", "up_x", "up_y", "up_z", "vel_forward", "vel_left", "yaw_rate")
@@ -63,6 +65,15 @@ def integrate_root(
     pos[:, :2] = np.asarray(start_xy) + np.concatenate([np.zeros((1, 2)), np.cumsum(step[:, :2], axis=0)])
     pos[:, 2] = features[:, 0]
     return pos, turn * _swing(features[:, 1:4])
+
+
+def path_length(clip: Clip) -> float:
+    """Length of the root's way over the ground, m, of its straight steps at 10 Hz.
+
+    At that rate the sum follows the way and not the sway and jitter of single frames, which add up with the rate.
+    """
+    steps = np.arange(0, len(clip), max(1, round(clip.fps / 10)))
+    return float(np.linalg.norm(np.diff(clip.root_pos_w[steps, :2], axis=0), axis=1).sum())
 
 
 def _swing(up_b: np.ndarray) -> Rotation:

@@ -71,7 +71,12 @@ class Retargeter:
 
         The clip is resampled by time to the model's rate. The robot starts where the human does, the place shrunk by
         the ratio of the legs, with the human's heading; a robot clip keeps its start.
+
+        Raises:
+            UserError: human motion, and the model was trained without any; or a robot that lacks a joint.
         """
+        if isinstance(clip, HumanClip) and not self.checkpoint.info["human_windows"]:
+            raise UserError(f"{self.checkpoint.path}: was trained without human motion and cannot encode any")
         height = self.robot.default_root_height
         if isinstance(clip, HumanClip):
             clip = resample(clip, self.spec.fps)

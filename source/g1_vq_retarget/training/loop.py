@@ -131,7 +131,7 @@ def train(config: TrainConfig) -> dict:
 
     def save(name: str, metrics: dict) -> None:
         info = {"epoch": progress.epoch, "metrics": metrics, "window": folder.window, "label": config.label}
-        info |= {"licences": folder.manifest["licences"], "seed": config.seed}
+        info |= {"licences": folder.manifest["licences"], "seed": config.seed, "human_windows": len(split.human)}
         save_checkpoint(config.run / f"{name}.safetensors", model, spec, info)
 
     started = time.monotonic() - progress.seconds
