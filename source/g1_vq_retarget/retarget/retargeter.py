@@ -89,7 +89,7 @@ class Retargeter:
             features, encode = self.spec.robot_features(clip), self.model.encode_robot
             start = RootStart.of(clip, height)
         quantized = encode(torch.as_tensor(features, dtype=torch.float32, device=self.device).unsqueeze(0))
-        licences = [clip.provenance.licence, *self.checkpoint.info.get("licences", [])]
+        licences = [clip.provenance.licence, *self.checkpoint.info["licences"]]
         return MotionTokens(
             name=clip.name,
             tokens=quantized.tokens[0].cpu().numpy(),
@@ -101,6 +101,27 @@ class Retargeter:
             source=clip.provenance.source,
             licence="; ".join(sorted({licence for licence in licences if licence})),
         )
+
+    def tokens_from(self, numbers: np.ndarray, name: str) -> MotionTokens:
+        """Tokens of your own: integers (steps, levels) of this model's vocabulary, to start at the origin.
+
+        Raises:
+            UserError: no integers, another number of levels, or one outside its vocabulary.
+        """
+        sizes = self.model.quantizer.codebook_sizes
+        tokens = MotionTokens(
+            name=name,
+            tokens=numbers,
+            codebook_sizes=sizes,
+            frames=len(numbers) * self.model.downsample,
+            fps=self.spec.fps,
+            start=RootStart(height=self.robot.default_root_height),
+            weights_sha256=self.checkpoint.info["weights_sha256"],
+            source=name,
+            licence="; ".join(self.checkpoint.info["licences"]),
+        )
+        tokens.check(name)
+        return tokens
 
     @torch.inference_mode()
     def decode(self, tokens: MotionTokens) -> tuple[RobotClip, Held]:

@@ -52,6 +52,16 @@ class MotionTokens:
         """Nominal bits of the whole motion."""
         return len(self.tokens) * float(np.log2(self.codebook_sizes).sum())
 
+    def check(self, where: str) -> None:
+        """Refuse tokens that no quantizer of this vocabulary makes; the UserError names `where` they come from."""
+        levels = len(self.codebook_sizes)
+        if self.tokens.ndim != 2 or self.tokens.shape[1] != levels or self.tokens.dtype.kind not in "iu":
+            raise UserError(f"{where}: tokens must be integers (steps, {levels}), they are {self.tokens.shape}")
+        if len(self.tokens) == 0:
+            raise UserError(f"{where}: holds no tokens")
+        if ((self.tokens < 0) | (self.tokens >= np.array(self.codebook_sizes))).any():
+            raise UserError(f"{where}: a token lies outside its vocabulary {self.codebook_sizes}")
+
     def save(self, path: Path) -> None:
         """Write an NPZ: `tokens` and, as JSON text, `meta`."""
         meta = {key: value for key, value in asdict(self).items() if key != "tokens"}
@@ -77,8 +87,5 @@ class MotionTokens:
             loaded = cls(tokens=tokens, codebook_sizes=sizes, start=start, **meta)
         except (ValueError, OSError, EOFError, KeyError, TypeError, AttributeError, *_DAMAGED) as error:
             raise UserError(f"{path}: not a whole token file ({error}); write it again with --tokens") from error
-        if tokens.ndim != 2 or tokens.shape[1] != len(sizes) or tokens.dtype.kind not in "iu":
-            raise UserError(f"{path}: tokens must be integers (steps, {len(sizes)}), they are {tokens.shape}")
-        if len(tokens) and ((tokens < 0) | (tokens >= np.array(sizes))).any():
-            raise UserError(f"{path}: a token lies outside its vocabulary {sizes}")
+        loaded.check(str(path))
         return loaded
