@@ -56,6 +56,8 @@ def parse(kind: type[Config], description: str, args: Sequence[str] | None = Non
         if arg == "--config" or arg.startswith("--config="):
             value = arg.partition("=")[2] if "=" in arg else "".join(rest[position + 1 : position + 2])
             del rest[position : position + (1 if "=" in arg else 2)]
+            if not value:
+                raise UserError("--config needs a YAML file")
             default = read_preset(kind, Path(value))
             break
     return tyro.cli(kind, default=default, args=rest, description=description + "\n\n--config FILE: a YAML preset.")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 import torch
 from matplotlib.axes import Axes
@@ -13,12 +12,12 @@ from matplotlib.lines import Line2D
 
 from g1_vq_retarget.data.features import FeatureSpec
 from g1_vq_retarget.data.folder import Split
+from g1_vq_retarget.evaluation.stick_figures import MODEL, TRUTH, draw_lines, robot_lines
 from g1_vq_retarget.files import replacing
 from g1_vq_retarget.models import DualEncoderVQVAE
-from g1_vq_retarget.robot import RobotModel, forward_kinematics
+from g1_vq_retarget.robot import RobotModel
 from g1_vq_retarget.training.batches import load_batch
 
-TRUTH, DECODED = "#555555", "#d95f02"
 POSES = 7
 CURVES = 3
 
@@ -47,7 +46,6 @@ def plot_worst_windows(
     std, mean = (np.asarray(values)[: spec.joints] for values in (spec.robot_std, spec.robot_mean))
     truth, motion = ((part[..., : spec.joints].numpy() * std + mean) for part in (target, decoded))
 
-    mpl.use("Agg")
     figure = Figure(figsize=(15, 2.1 * len(rows)), layout="constrained")
     axes = figure.subplots(len(rows), 2, width_ratios=(2, 1), squeeze=False)
     first_row = {clip: split.clip_of_row.index(clip) for clip in set(split.clip_of_row)}
@@ -63,7 +61,7 @@ def plot_worst_windows(
     axes[0, 1].set_title("furthest joints, degrees over seconds", loc="left", fontsize=9)
     figure.legend(
         handles=[Line2D([], [], color=TRUTH, label="truth"),
-                 Line2D([], [], color=DECODED, label="decoded")],
+                 Line2D([], [], color=MODEL, label="decoded")],
         loc="outside upper right", ncols=2, frameon=False,
     )  # fmt: skip
     with replacing(path) as temporary:
@@ -73,12 +71,9 @@ def plot_worst_windows(
 
 def _draw_poses(axes: Axes, robot: RobotModel, truth: np.ndarray, decoded: np.ndarray) -> None:
     frames = np.linspace(0, len(truth) - 1, POSES).astype(int)
-    view = np.array([[-0.5, 0.87, 0.0], [0.0, 0.0, 1.0]])  # across and up, seen from the left front
-    for joints, colour in ((truth, TRUTH), (decoded, DECODED)):
-        bodies = forward_kinematics(robot, torch.from_numpy(joints[frames])).pos.numpy() @ view.T
-        for place, pose in enumerate(bodies):
-            for link, parent in enumerate(robot.parents[1:], start=1):
-                axes.plot(*(pose[[parent, link]] + [0.9 * place, 0]).T, color=colour, linewidth=1.4, alpha=0.9)
+    for joints, colour in ((truth, TRUTH), (decoded, MODEL)):
+        for place, lines in enumerate(robot_lines(robot, torch.from_numpy(joints[frames]))):
+            draw_lines(axes, lines, colour, across=0.9 * place)
     axes.set_aspect("equal")
     axes.set_axis_off()
 
@@ -88,7 +83,7 @@ def _draw_curves(axes: Axes, spec: FeatureSpec, truth: np.ndarray, decoded: np.n
     seconds = np.arange(len(truth)) / spec.fps
     for joint, style in zip(furthest, ("-", "--", ":"), strict=True):
         axes.plot(seconds, np.rad2deg(truth[:, joint]), style, color=TRUTH, linewidth=1.2)
-        axes.plot(seconds, np.rad2deg(decoded[:, joint]), style, color=DECODED, linewidth=1.2)
+        axes.plot(seconds, np.rad2deg(decoded[:, joint]), style, color=MODEL, linewidth=1.2)
     names = ", ".join(f"{spec.joint_names[joint].removesuffix('_joint')} ({mark})" for joint, mark in
                       zip(furthest, ("solid", "dashed", "dotted"), strict=True))  # fmt: skip
     axes.set_xlabel(names, fontsize=7)
