@@ -56,6 +56,8 @@ def main(args: Args) -> None:
     protocol = folder.manifest["protocol"]
     print(f"{checkpoint.path} on {args.split} of {args.data} ({protocol} protocol)")
     for name, value in result.metrics.items():
+        if name == "usage_deciles":  # ten numbers a level: for the file
+            continue
         shown = " ".join(f"{v:.4g}" for v in value) if isinstance(value, list) else f"{value:.5g}"
         print(f"  {name:28s}{shown}")
     if args.json is not None:

@@ -210,6 +210,7 @@ def started(folder: DataFolder, config: ModelConfig, seed: int = 0) -> DualEncod
 def save_started(path: Path, folder: DataFolder, config: ModelConfig | None = None, seed: int = 0) -> Path:
     """The checkpoint of such a model."""
     config = config or tiny_model()
-    info = {"epoch": 0, "human_windows": 1, "licences": folder.manifest["licences"]}
+    pairs = folder.manifest["splits"]["train"]["human_windows"]
+    info = {"epoch": 0, "human_windows": pairs, "licences": folder.manifest["licences"]}
     save_checkpoint(path, started(folder, config, seed), folder.spec(config.root), info)
     return path

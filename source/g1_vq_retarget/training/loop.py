@@ -363,4 +363,6 @@ def _to_tensorboard(fabric: Fabric, line: dict) -> None:
     for key in ("perplexity", "entropy_bits", "dead_code_ratio"):
         for level, value in enumerate(line.get("val", {}).get(key, [])):
             scalars[f"codes/{key}_{level}"] = value
+    for level, deciles in enumerate(line.get("val", {}).get("usage_deciles", [])):
+        scalars[f"codes/share_of_most_used_tenth_{level}"] = deciles[0]
     fabric.log_dict(scalars, step=line["step"])

@@ -92,6 +92,7 @@ def evaluate(model: DualEncoderVQVAE, split: Split, spec: FeatureSpec, robot: Ro
         body_error_mm, feet_error_mm: mean distance of links in the pelvis frame, mm.
         commitment: the quantizer's loss.
         perplexity, dead_code_ratio, entropy_bits: per level, over the robot tokens of the whole split.
+        usage_deciles: per level, the share of tokens that the most used 10 %, 20 %, … 100 % of the codes carry.
         bits_per_second, entropy_bits_per_second: nominal and empirical (per level, zeroth order), root included.
     For the path from the human's tokens, where there are pairs: the same with `cross_` before, and `cross` itself,
         align_mse: mean squared distance of the two latents.
@@ -154,7 +155,13 @@ def _robot_metrics(
         "perplexity": [2**bits for bits in entropy],
         "entropy_bits": entropy,
         "dead_code_ratio": [float((count == 0).float().mean()) for count in counts],
+        "usage_deciles": [_deciles(share) for share in shares],
     }
+
+
+def _deciles(share: Tensor) -> list[float]:
+    carried = share.sort(descending=True).values.cumsum(0)
+    return [round(carried[max(0, round(tenth * len(share) / 10) - 1)].item(), 4) for tenth in range(1, 11)]
 
 
 def _alignment(human: Tensor, robot: Tensor) -> dict[str, float]:
