@@ -1,12 +1,15 @@
-# `make test` needs Python 3.11, make and git, nothing else.
+# `make demo` and `make test` need Python 3.11, make and git, nothing else.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 # one thread a worker: the tests' tensors are small, and threads of several workers only wait for one another
 RUN := OMP_NUM_THREADS=1 $(BIN)/python
 
-.PHONY: install test lint clean
+.PHONY: install demo test lint clean
 
 install: .venv/installed
+
+demo: install
+	$(BIN)/python scripts/demo.py
 
 test: install
 	$(RUN) -m pytest -n auto --maxprocesses 8

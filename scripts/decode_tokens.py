@@ -25,7 +25,8 @@ class Args:
     output: Path
     """File to write."""
     format: SaveFormat = "npz"
-    """npz is this package's own; csv is Unitree's; tracking-* are for tracking policies in either simulator."""
+    """npz is this package's own; csv is Unitree's; tracking-* are for tracking policies in either simulator;
+    motionvqvae is MotionVQVAE's NPY. Joints other than the G1's fit into npz and motionvqvae."""
 
 
 def read_tokens(path: Path, retargeter: Retargeter) -> MotionTokens:

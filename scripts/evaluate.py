@@ -12,7 +12,6 @@ from g1_vq_retarget.data.folder import DataFolder
 from g1_vq_retarget.errors import UserError, reporting
 from g1_vq_retarget.evaluation.worst_windows import plot_worst_windows
 from g1_vq_retarget.files import replacing
-from g1_vq_retarget.robot import load_robot
 from g1_vq_retarget.training.checkpoint import load_checkpoint
 from g1_vq_retarget.training.metrics import evaluate
 
@@ -43,6 +42,11 @@ def main(args: Args) -> None:
         )
     if folder.robot != spec.robot:
         raise UserError(f"{args.data}: motion of {folder.robot}, {checkpoint.path} is for {spec.robot}; use another")
+    if folder.orientation != spec.orientation:
+        raise UserError(
+            f"{args.data}: orientation {folder.orientation}, {checkpoint.path} works with {spec.orientation}; "
+            "make it with another --orientation"
+        )
     if folder.window % checkpoint.model.downsample:
         raise UserError(
             f"{args.data}: windows of {folder.window} frames do not divide into {checkpoint.path}'s steps of "
@@ -51,7 +55,7 @@ def main(args: Args) -> None:
     if args.json is not None and args.json.suffix == ".png":
         raise UserError(f"--json {args.json}: the picture will have this name; choose another suffix")
     split = folder.split(args.split)
-    robot = load_robot(spec.robot)
+    robot = spec.robot_model()
     result = evaluate(checkpoint.model, split, spec, robot)
     protocol = folder.manifest["protocol"]
     print(f"{checkpoint.path} on {args.split} of {args.data} ({protocol} protocol)")

@@ -22,11 +22,12 @@ class Args:
     checkpoint: Path
     """Run folder (its best checkpoint) or .safetensors file."""
     input: Path
-    """Motion file: BVH, or with --from robot a Unitree CSV or NPZ."""
+    """Motion file: BVH, or with --from robot a Unitree CSV, NPZ or MotionVQVAE NPY of one clip."""
     output: Path
     """File to write."""
     format: SaveFormat = "npz"
-    """npz is this package's own; csv is Unitree's; tracking-* are for tracking policies in either simulator."""
+    """npz is this package's own; csv is Unitree's; tracking-* are for tracking policies in either simulator;
+    motionvqvae is MotionVQVAE's NPY. Joints other than the G1's fit into npz and motionvqvae."""
     source: Annotated[Literal["human", "robot"], tyro.conf.arg(name="from")] = "human"
     """Whose motion the input is."""
     fps: float | None = None

@@ -11,7 +11,10 @@ def main() -> None:
     config = parse(TrainConfig, __doc__ or "")
     train(config)
     if is_first_process():
-        print(f"next: python scripts/evaluate.py --checkpoint {config.run} --data {config.data} --split test")
+        split = "val" if config.motion else "test"
+        print(
+            f"next: python scripts/evaluate.py --checkpoint {config.run} --data {config.windows_folder} --split {split}"
+        )
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ The same arguments give the same numbers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -64,6 +64,17 @@ def robot_clip(frames: int = 120, seed: int = 0, fps: float = FPS, name: str = "
         joint_names=robot.joint_names,
         joint_pos=middle + 0.6 * half * waves(frames, len(robot.joints), seed, fps),
         provenance=Provenance(f"{name}.csv", licence="CC0 robot"),
+    )
+
+
+def other_robot_clip(
+    frames: int = 120, seed: int = 0, joints: int = 24, fps: float = FPS, name: str = "other"
+) -> RobotClip:
+    """Motion of a robot that nothing is known of, not even its joints' names."""
+    return replace(
+        robot_clip(frames, seed, fps, name),
+        joint_names=tuple(f"joint_{joint:02d}" for joint in range(joints)),
+        joint_pos=waves(frames, joints, seed, fps),
     )
 
 
@@ -156,7 +167,7 @@ def pair(name: str, frames: int, seed: int) -> tuple[RobotClip, HumanClip]:
 
 def data_folder(
     out: Path,
-    clips: Mapping[str, list[tuple[RobotClip, HumanClip | None]]] | None = None,
+    clips: Mapping[str, Sequence[tuple[RobotClip, HumanClip | None]]] | None = None,
     config: WindowConfig | None = None,
 ) -> DataFolder:
     """A folder of windows of clips in memory, by default of a train and a test split with a human side in each."""
@@ -203,7 +214,8 @@ def started(folder: DataFolder, config: ModelConfig, seed: int = 0) -> DualEncod
     model = build_model(spec, config)
     pairs, everything = np.arange(len(split.human)), np.arange(len(split))
     paired = load_batch(split, spec, np.asarray(split.human_rows), pairs)
-    model.start_from_data(load_batch(split, spec, everything, pairs[:0]).robot, paired.robot, paired.human)
+    robot = load_batch(split, spec, everything, pairs[:0]).robot
+    model.start_from_data(robot, torch.ones(robot.shape[-1]), paired.robot, paired.human)
     return model.eval()
 
 

@@ -1,4 +1,4 @@
-"""Make a folder of training windows from motion files."""
+"""Make a folder of training windows from motion files, or from the built-in sample."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import tyro
 
 from g1_vq_retarget.data.process import WindowConfig, pair_by_stem, process, read_split
+from g1_vq_retarget.data.sample import process_sample
 from g1_vq_retarget.errors import UserError, reporting
 from g1_vq_retarget.motion.formats.bvh import read_bvh
 from g1_vq_retarget.motion.formats.unitree_csv import read_unitree_csv
@@ -19,22 +20,42 @@ LAFAN1_LICENCE = "CC BY-NC-ND 4.0 (LAFAN1, Ubisoft La Forge)"
 
 @dataclass
 class Args:
-    """Motion files in, windows out."""
+    """Motion in, windows out."""
 
-    robot_dir: Path
-    """Folder of robot files: Unitree CSV."""
     out: Path
     """Folder to write."""
-    source: Literal["lafan1"] = "lafan1"
-    """Layout of the files: lafan1 is Unitree's CSV at 30 fps and LAFAN1's BVH, paired by name."""
+    source: Literal["lafan1", "sample"] = "lafan1"
+    """lafan1: Unitree's CSV at 30 fps and LAFAN1's BVH, paired by name. sample: six minutes of human motion made up
+    by this package, and the robot's by inverse kinematics; it needs no files and has its own split."""
+    robot_dir: Path | None = None
+    """Folder of robot files: Unitree CSV."""
     human_dir: Path | None = None
     """Folder of human files: BVH; without it only robot windows are made."""
     split: Path | None = None
     """JSON with the clip names of train, val and test; the heldout protocol needs it."""
+    seed: int = 0
+    """What the sample is made up from: the same seed, the same motion."""
     windows: Annotated[WindowConfig, tyro.conf.arg(name="")] = field(default_factory=WindowConfig)
 
 
 def main(args: Args) -> None:
+    manifest = make_sample(args) if args.source == "sample" else read_files(args)
+    for name, split in manifest["splits"].items():
+        print(f"{name}: {split['windows']} windows, {split['human_windows']} with a human side")
+    print(f"licence of the data: {'; '.join(manifest['licences'])}")
+    print(f"next: python scripts/train_vq.py --data {args.out} --run runs/first")
+
+
+def make_sample(args: Args) -> dict:
+    for flag in ("robot_dir", "human_dir", "split"):
+        if getattr(args, flag) is not None:
+            raise UserError(f"--{flag.replace('_', '-')} has no meaning for --source sample, which needs no files")
+    return process_sample(args.seed, args.out, args.windows, load_robot("g1"))
+
+
+def read_files(args: Args) -> dict:
+    if args.robot_dir is None:
+        raise UserError("--source lafan1 needs --robot-dir DIR (or choose --source sample, which needs no files)")
     robot = load_robot("g1")
     clips = pair_by_stem(args.robot_dir, ".csv", args.human_dir, ".bvh")
     if args.windows.protocol == "seed":
@@ -45,7 +66,7 @@ def main(args: Args) -> None:
         if args.split is None:
             raise UserError("the heldout protocol needs --split FILE (or choose --protocol seed)")
         splits = read_split(args.split, clips)
-    manifest = process(
+    return process(
         splits,
         args.out,
         args.windows,
@@ -53,10 +74,6 @@ def main(args: Args) -> None:
         lambda path: read_unitree_csv(path, robot=robot, licence=LAFAN1_LICENCE),
         lambda path: read_bvh(path, licence=LAFAN1_LICENCE),
     )
-    for name, split in manifest["splits"].items():
-        print(f"{name}: {split['windows']} windows, {split['human_windows']} with a human side")
-    print(f"licence of the data: {'; '.join(manifest['licences'])}")
-    print(f"next: python scripts/train_vq.py --data {args.out} --run runs/first")
 
 
 if __name__ == "__main__":

@@ -37,6 +37,13 @@ def to_dict(config: object) -> dict:
     return _plain(asdict(config))  # type: ignore[call-overload]
 
 
+def preset_folder() -> Path:
+    """Where this package's presets stand: `config/` of the checkout, or its copy inside an installed package."""
+    package = Path(__file__).parent
+    inside = package / "config"
+    return inside if inside.is_dir() else package.parents[1] / "config"
+
+
 def read_preset(kind: type[Config], path: Path) -> Config:
     """A dataclass from a YAML file that says how it differs from the defaults."""
     try:

@@ -5,9 +5,10 @@ from typing import Any, get_args, get_type_hints
 
 import pytest
 import torch
-from g1_vq_retarget.models.quantizers import Quantized, Quantizer, QuantizerConfig, build_quantizer
 from scipy.stats import norm
 from torch import Tensor
+
+from g1_vq_retarget.models.quantizers import Quantized, Quantizer, QuantizerConfig, build_quantizer
 
 KINDS = get_args(get_type_hints(QuantizerConfig)["kind"])
 # kinds whose codes are vectors, and whether those that fall out of use are replaced

@@ -25,7 +25,8 @@ def test_a_file_is_recognised_by_what_it_holds_and_not_by_its_suffix(
     back = load_motion(path)
     assert isinstance(back, RobotClip)
     assert back.fps == robot_clip.fps
-    assert back.joint_names == robot_clip.joint_names
+    if format != "motionvqvae":  # tells no names
+        assert back.joint_names == robot_clip.joint_names
     np.testing.assert_allclose(back.joint_pos, robot_clip.joint_pos, atol=1e-6)
 
 

@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
+
 from g1_vq_retarget.data.features import FeatureSpec
 from g1_vq_retarget.data.folder import Split
 from g1_vq_retarget.training.batches import Batch, batches_per_epoch, epoch_batches, load_batch
 from synthetic import data_folder, robot_clip
-from torch import Tensor
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from g1_vq_retarget.data.folder import DataFolder
 from g1_vq_retarget.errors import UserError
 from g1_vq_retarget.files import sha256_of
@@ -123,7 +124,6 @@ def test_a_damaged_checkpoint_is_refused_by_file(damage: Callable[[Path], None],
     assert str(path.parent) in str(caught.value)
 
 
-@pytest.mark.xfail(strict=True, reason="the hash is taken from the card, whatever weights stand beside it")
 def test_the_hash_is_that_of_the_weights_even_beside_the_card_of_others(path: Path) -> None:
     in_card(weights_sha256="0" * 64)(path)
     try:

@@ -4,9 +4,10 @@ import math
 
 import pytest
 import torch
+from torch import Tensor
+
 from g1_vq_retarget.models import Forward
 from g1_vq_retarget.training.losses import LossConfig, infonce, losses, motion_error
-from torch import Tensor
 
 ZERO = LossConfig(recon=0, vq=0, vel=0, cross=0, align=0)
 

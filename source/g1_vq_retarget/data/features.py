@@ -9,28 +9,28 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from g1_vq_retarget.motion import HumanClip, Provenance, RobotClip, integrate_root, root_features
+from g1_vq_retarget.motion import HumanClip, Orientation, Provenance, RobotClip, integrate_root, root_features
 from g1_vq_retarget.motion.mirror import mirrored_joints, mirrored_names
 from g1_vq_retarget.motion.root import heading
 from g1_vq_retarget.motion.skeleton import HUMAN_JOINTS
-from g1_vq_retarget.robot import load_robot
+from g1_vq_retarget.robot import RobotModel, load_robot
 
 # Features that hardly move in the training data are not blown up: what moves them later (another skeleton's wrists,
-# say) would drown the rest. Units: rad for joints, none for 6D rotations, as `ROOT_FEATURES` for the root.
+# say) would drown the rest. Units: rad for joints, none for 6D rotations, as `root_columns` for the root.
 MIN_STD = {"robot": 1e-3, "human": 0.05, "root": 1e-3}
 
 
-def robot_root(clip: RobotClip) -> np.ndarray:
-    """(T, 7) root stream of a robot clip; heights in m, velocities in m/s, rad/s."""
-    return root_features(clip.root_pos_w, clip.body_rotation, clip.fps)
+def robot_root(clip: RobotClip, orientation: Orientation = "up") -> np.ndarray:
+    """(T, R) root stream of a robot clip; heights in m, velocities in m/s, rad/s."""
+    return root_features(clip.root_pos_w, clip.body_rotation, clip.fps, orientation)
 
 
-def human_root(clip: HumanClip) -> np.ndarray:
-    """(T, 7) root stream of a human clip in leg lengths: heights and velocities over the length of the legs.
+def human_root(clip: HumanClip, orientation: Orientation = "up") -> np.ndarray:
+    """(T, R) root stream of a human clip in leg lengths: heights and velocities over the length of the legs.
 
     A tall and a short actor, a file in metres and one in centimetres give the same features.
     """
-    return root_features(clip.root_pos_w / clip.leg_length, clip.body_rotation, clip.fps)
+    return root_features(clip.root_pos_w / clip.leg_length, clip.body_rotation, clip.fps, orientation)
 
 
 def deviation(values: np.ndarray, kind: str) -> np.ndarray:
@@ -40,9 +40,12 @@ def deviation(values: np.ndarray, kind: str) -> np.ndarray:
 
 
 # A rotation mirrored in x = 0 is M R M with M = diag(-1, 1, 1): the signs of its first two columns, and of the
-# root stream, which a mirror in y = 0 changes where it points left or turns.
+# root stream, which a mirror in y = 0 changes where it points left or turns about an axis that does not.
 _MIRRORED_6D = np.array([1.0, -1.0, -1.0, -1.0, 1.0, 1.0])
-_MIRRORED_ROOT = np.array([1.0, 1.0, -1.0, 1.0, 1.0, -1.0, -1.0])
+_MIRRORED_ROOT: dict[Orientation, np.ndarray] = {
+    "up": np.array([1.0, 1.0, -1.0, 1.0, 1.0, -1.0, -1.0]),
+    "expmap": np.array([1.0, -1.0, 1.0, 1.0, -1.0, -1.0]),
+}
 
 
 class FeatureMirror(NamedTuple):
@@ -57,10 +60,12 @@ class FeatureMirror(NamedTuple):
         return features[..., self.columns] * self.scale.to(features) + self.shift.to(features)
 
 
-def _feature_mirror(columns: list[int], signs: np.ndarray, mean: list[float], std: list[float]) -> FeatureMirror:
+def _feature_mirror(
+    columns: list[int], signs: np.ndarray, mean: list[float], std: list[float], orientation: Orientation
+) -> FeatureMirror:
     if len(mean) > len(columns):  # the root stream stands behind
         columns = [*columns, *range(len(columns), len(mean))]
-        signs = np.concatenate([signs, _MIRRORED_ROOT])
+        signs = np.concatenate([signs, _MIRRORED_ROOT[orientation]])
     center, scale = np.asarray(mean), np.asarray(std)
     factor, shift = signs * scale[columns] / scale, (signs * center[columns] - center) / scale
     return FeatureMirror(columns, torch.from_numpy(factor), torch.from_numpy(shift))
@@ -74,11 +79,12 @@ class FeatureSpec:
     Human features: 21 local rotations as 6D, then, if `root`, the root stream in leg lengths.
 
     Attributes:
-        robot: name of the robot's link table.
+        robot: name of the robot's link table, empty for joints of which there is none.
         joint_names: J robot joints.
         fps: frames a second of every window.
         root: whether the root streams are part of the features.
         robot_mean, robot_std, human_mean, human_std: one number a column, from the training split.
+        orientation: how the root streams tell the body's leaning.
     """
 
     robot: str
@@ -89,6 +95,7 @@ class FeatureSpec:
     robot_std: list[float]
     human_mean: list[float]
     human_std: list[float]
+    orientation: Orientation = "up"
 
     def to_dict(self) -> dict:
         return asdict(self)
@@ -97,13 +104,19 @@ class FeatureSpec:
     def from_dict(cls, values: dict) -> Self:
         return cls(**values)
 
+    def robot_model(self) -> RobotModel | None:
+        """The link table of the robot, if there is one."""
+        return load_robot(self.robot) if self.robot else None
+
     def mirrors(self) -> tuple[FeatureMirror, FeatureMirror]:
-        """How normalised robot and human features change when left and right are exchanged."""
+        """How normalised features of a robot with a link table, and of a human, change when left and right are
+        exchanged."""
         columns, signs = mirrored_joints(load_robot(self.robot))
         bodies = mirrored_names(HUMAN_JOINTS[1:])
         turned = [6 * body + entry for body in bodies for entry in range(6)]
-        robot = _feature_mirror(list(columns), signs, self.robot_mean, self.robot_std)
-        return robot, _feature_mirror(turned, np.tile(_MIRRORED_6D, len(bodies)), self.human_mean, self.human_std)
+        rotated = np.tile(_MIRRORED_6D, len(bodies))
+        robot = _feature_mirror(list(columns), signs, self.robot_mean, self.robot_std, self.orientation)
+        return robot, _feature_mirror(turned, rotated, self.human_mean, self.human_std, self.orientation)
 
     @property
     def joints(self) -> int:
@@ -113,13 +126,13 @@ class FeatureSpec:
     def robot_features(self, clip: RobotClip) -> np.ndarray:
         """(T, D) normalised features of a clip at `fps`, any joint order; MotionError names a joint it lacks."""
         joints = clip.with_joint_order(self.joint_names).joint_pos
-        features = np.concatenate([joints, robot_root(clip)], axis=1) if self.root else joints
+        features = np.concatenate([joints, robot_root(clip, self.orientation)], axis=1) if self.root else joints
         return (features - self.robot_mean) / self.robot_std
 
     def human_features(self, clip: HumanClip) -> np.ndarray:
         """(T, H) normalised features of a clip at `fps`."""
         rotations = clip.rotation_features()
-        features = np.concatenate([rotations, human_root(clip)], axis=1) if self.root else rotations
+        features = np.concatenate([rotations, human_root(clip, self.orientation)], axis=1) if self.root else rotations
         return (features - self.human_mean) / self.human_std
 
     def robot_clip(self, features: np.ndarray, name: str, start: RootStart, provenance: Provenance) -> RobotClip:
@@ -128,11 +141,10 @@ class FeatureSpec:
         Without a root stream in the features the root stays where `start` puts it, upright.
         """
         values = features * np.asarray(self.robot_std) + self.robot_mean
-        if self.root:
-            root = values[:, self.joints :]
-        else:
-            root = np.tile([start.height, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0], (len(values), 1))
-        pos, rotation = integrate_root(root, self.fps, (start.x, start.y), start.yaw)
+        root, orientation = values[:, self.joints :], self.orientation
+        if not self.root:
+            root, orientation = np.tile([start.height, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0], (len(values), 1)), "up"
+        pos, rotation = integrate_root(root, self.fps, (start.x, start.y), start.yaw, orientation)
         return RobotClip(
             name=name,
             fps=self.fps,

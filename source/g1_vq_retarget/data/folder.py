@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from functools import cached_property
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 
 from g1_vq_retarget.data.features import FeatureSpec
 from g1_vq_retarget.errors import UserError
+from g1_vq_retarget.motion import Orientation, root_columns
 
 FORMAT_VERSION = 1
 _KEYS = ("protocol", "fps", "window", "stride", "robot", "joint_names", "clips", "splits", "licences")
@@ -20,8 +22,8 @@ _SPLIT_KEYS = ("windows", "human_windows", "jerk_cubic")
 class DataFolder:
     """Windows on disk, memory-mapped; statistics and manifest in memory.
 
-    `g1_<split>.npy` (N, W, 29) joint angles, rad; `g1_root_<split>.npy` (N, W, 7) root stream;
-    `human_<split>.npy` (M, W, 126) and `human_root_<split>.npy` (M, W, 7) for the windows that have a human side;
+    `g1_<split>.npy` (N, W, J) joint angles, rad; `g1_root_<split>.npy` (N, W, R) root stream;
+    `human_<split>.npy` (M, W, 126) and `human_root_<split>.npy` (M, W, R) for the windows that have a human side;
     `human_rows_<split>.npy` (M,) the robot window that each belongs to; `[g1_root_|human_|human_root_]{mean,std}.npy`.
 
     Raises:
@@ -50,6 +52,8 @@ class DataFolder:
             raise UserError(f"{manifest}: lacks {', '.join(missing)}; make the folder again")
         if not self.fps > 0:
             raise UserError(f"{manifest}: fps must be positive, it is {self.fps}; make the folder again")
+        if self.orientation not in get_args(Orientation):
+            raise UserError(f"{manifest}: orientation is {self.orientation!r}, expected {get_args(Orientation)}")
 
     @property
     def splits(self) -> list[str]:
@@ -75,11 +79,23 @@ class DataFolder:
     def joints(self) -> int:
         return len(self.joint_names)
 
+    @property
+    def orientation(self) -> Orientation:
+        return self.manifest.get("orientation", "up")  # folders are older than the choice
+
+    @property
+    def root_width(self) -> int:
+        """R, columns of the root streams."""
+        return len(root_columns(self.orientation))
+
     def spec(self, root: bool) -> FeatureSpec:
         """The features of a model trained on this folder."""
 
         def columns(kind: str) -> tuple[list[float], ...]:
-            parts = {"robot": {"": self.joints, "g1_root_": 7}, "human": {"human_": 126, "human_root_": 7}}[kind]
+            width = self.root_width
+            parts = {"robot": {"": self.joints, "g1_root_": width}, "human": {"human_": 126, "human_root_": width}}[
+                kind
+            ]
             wanted = list(parts.items())[: 2 if root else 1]
             return tuple(
                 np.concatenate([self._statistic(f"{part}{stat}.npy", columns) for part, columns in wanted]).tolist()
@@ -97,6 +113,7 @@ class DataFolder:
             robot_std=robot_std,
             human_mean=human_mean,
             human_std=human_std,
+            orientation=self.orientation,
         )
 
     def split(self, name: str) -> Split:
@@ -136,9 +153,9 @@ class Split:
         entry = folder.manifest["splits"][name]
         windows, pairs = (entry["windows"], folder.window), (entry["human_windows"], folder.window)
         self.robot = folder._array(f"g1_{name}.npy", (*windows, folder.joints))
-        self.robot_root = folder._array(f"g1_root_{name}.npy", (*windows, 7))
+        self.robot_root = folder._array(f"g1_root_{name}.npy", (*windows, folder.root_width))
         self.human = folder._array(f"human_{name}.npy", (*pairs, 126))
-        self.human_root = folder._array(f"human_root_{name}.npy", (*pairs, 7))
+        self.human_root = folder._array(f"human_root_{name}.npy", (*pairs, folder.root_width))
         self.human_rows = folder._array(f"human_rows_{name}.npy", pairs[:1], kind="i")
         if len(self.human_rows) and not 0 <= self.human_rows.min() <= self.human_rows.max() < len(self.robot):
             raise UserError(f"{folder.path}/human_rows_{name}.npy: names a window that is not; make the folder again")

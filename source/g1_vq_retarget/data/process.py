@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -17,7 +17,8 @@ from g1_vq_retarget.data.features import deviation, human_root, robot_root
 from g1_vq_retarget.data.folder import FORMAT_VERSION
 from g1_vq_retarget.data.windows import cut_windows
 from g1_vq_retarget.errors import UserError
-from g1_vq_retarget.motion import HumanClip, MotionError, RobotClip, resample
+from g1_vq_retarget.motion import HumanClip, MotionError, Orientation, RobotClip, resample, root_columns
+from g1_vq_retarget.motion.formats.checks import check_limits, naming
 from g1_vq_retarget.motion.skeleton import HUMAN_JOINTS
 from g1_vq_retarget.motion.time import Interpolation
 from g1_vq_retarget.robot import RobotModel
@@ -41,6 +42,14 @@ class WindowConfig:
     training data and resampling is linear; figures over it are not held-out figures."""
     interpolation: Interpolation | None = None
     """Interpolation of positions and joint angles; by default cubic for heldout and linear for seed."""
+    orientation: Orientation = "up"
+    """How the root streams tell the body's leaning. up: the world's up axis in the body's frame, three numbers;
+    expmap: the exponential map of the rotation without its heading, two."""
+    joints: list[str] = field(default_factory=list)
+    """Joints of the model by name, by default all of the files'. With sim_to_real: names for what it picks, where the
+    files tell none."""
+    sim_to_real: list[int] = field(default_factory=list)
+    """Sim-to-real joint map: for each joint of the model, its column among the joints of the files, from 0."""
 
 
 @dataclass(frozen=True)
@@ -107,12 +116,14 @@ def process(
 
     Args:
         splits: clips of each split; statistics come from `train`.
+        robot: whose link table goes with the windows if the joints are this robot's; any other joints have none, and
+            can have no human side.
         read_robot, read_human: readers of the files, which raise UserError for what they cannot read.
 
     Returns:
         The manifest.
     """
-    _check(config)
+    check_windows(config)
     target = out.resolve()
     if target.exists() and not _is_replaceable(target):
         raise UserError(f"{out}: exists and is no data folder; name another with --out")
@@ -129,22 +140,30 @@ def process(
             "fps": float(config.fps),
             "window": config.window,
             "stride": config.stride,
-            "robot": robot.name,
-            "joint_names": list(robot.joint_names),
+            "orientation": config.orientation,
+            "sim_to_real": config.sim_to_real,
+            "robot": "",
+            "joint_names": [],
             "human_joint_names": list(HUMAN_JOINTS[1:]),
             "clips": [],
             "splits": {},
         }
+        joints = None
         total = sum(len(clips) for clips in splits.values())
         with tqdm(total=total, unit="clip", desc="windows", disable=None) as progress:
             for split, clips in splits.items():
                 parts = []
                 for clip in clips:
-                    parts.append(_process_clip(clip, config, interpolation, robot, read_robot, read_human))
+                    source = _model_joints(read_robot(clip.robot), clip.robot, config)
+                    joints = joints or _Joints.of(source, robot)
+                    parts.append(_process_clip(clip, source, joints, config, interpolation, read_human))
                     parts[-1].entry["split"] = split
                     progress.update()
                 manifest["clips"] += [part.entry for part in parts]
                 manifest["splits"][split] = _write_split(work, split, parts, config)
+        if joints is not None:
+            manifest["robot"] = "" if joints.robot is None else joints.robot.name
+            manifest["joint_names"] = list(joints.names)
         manifest["licences"] = sorted({c[side]["licence"] for c in manifest["clips"] for side in c if side in _SIDES})
         (work / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
         if target.exists():
@@ -160,13 +179,22 @@ def process(
 _SIDES = ("robot", "human")
 
 
-def _check(config: WindowConfig) -> None:
+def check_windows(config: WindowConfig) -> None:
+    """Refuse, by a UserError that names the flag, windows that cannot be."""
     if not (np.isfinite(config.fps) and config.fps > 0):
         raise UserError(f"--fps must be a positive number, it is {config.fps:g}")
     if config.window < 4:  # the third difference, by which jerk is measured, needs as many
         raise UserError(f"--window must be at least 4, it is {config.window}")
     if config.stride < 1:
         raise UserError(f"--stride must be at least 1, it is {config.stride}")
+    for flag, values in (("--joints", config.joints), ("--sim-to-real", config.sim_to_real)):
+        if len(set(values)) != len(values):
+            raise UserError(f"{flag} names a joint twice")
+    if config.sim_to_real and config.joints and len(config.sim_to_real) != len(config.joints):
+        raise UserError(
+            f"--sim-to-real picks {len(config.sim_to_real)} joints, --joints names {len(config.joints)}: "
+            "give as many names, or none"
+        )
 
 
 def _is_replaceable(out: Path) -> bool:
@@ -183,6 +211,43 @@ def _is_replaceable(out: Path) -> bool:
     return isinstance(manifest, dict) and "format_version" in manifest
 
 
+class _Joints(NamedTuple):
+    """The joints of all clips of a folder, and the link table they belong to, if any."""
+
+    names: tuple[str, ...]
+    robot: RobotModel | None
+
+    @classmethod
+    def of(cls, clip: RobotClip, robot: RobotModel) -> _Joints:
+        """As the first clip has them."""
+        if set(clip.joint_names) == set(robot.joint_names):
+            return cls(robot.joint_names, robot)
+        return cls(clip.joint_names, None)
+
+    def order(self, clip: RobotClip, path: Path) -> RobotClip:
+        odd = set(self.names) ^ set(clip.joint_names)
+        if odd:
+            raise MotionError(
+                f"{path}: does not have the joints of the clips before: {', '.join(sorted(odd))}; "
+                "choose those that all have with --joints"
+            )
+        return clip.with_joint_order(self.names)
+
+
+def _model_joints(clip: RobotClip, path: Path, config: WindowConfig) -> RobotClip:
+    """The clip with the joints that the configuration picks."""
+    with naming(path):
+        if not config.sim_to_real:
+            return clip.with_joint_order(config.joints) if config.joints else clip
+        beyond = [column for column in config.sim_to_real if not 0 <= column < len(clip.joint_names)]
+        if beyond:
+            raise MotionError(
+                f"--sim-to-real names column {beyond[0]}, the joints are 0 to {len(clip.joint_names) - 1}"
+            )
+        names = config.joints or [clip.joint_names[column] for column in config.sim_to_real]
+        return replace(clip, joint_names=tuple(names), joint_pos=clip.joint_pos[:, config.sim_to_real])
+
+
 @dataclass
 class _Windows:
     """The windows of one clip and its line in the manifest."""
@@ -197,16 +262,23 @@ class _Windows:
 
 def _process_clip(
     files: ClipFiles,
+    source: RobotClip,
+    joints: _Joints,
     config: WindowConfig,
     interpolation: Interpolation,
-    robot: RobotModel,
-    read_robot: Callable[[Path], RobotClip],
     read_human: Callable[[Path], HumanClip],
 ) -> _Windows:
-    source = read_robot(files.robot).with_joint_order(robot.joint_names)
+    source = joints.order(source, files.robot)
+    if config.sim_to_real and joints.robot is not None:  # the reader did not know which joint is which
+        with naming(files.robot):
+            check_limits(source, joints.robot, files.robot)
     human_source = None
     entry: dict = {"name": files.name, "robot": _origin(source)}
     if files.human is not None:
+        if joints.robot is None:
+            raise UserError(
+                f"{files.human}: human motion needs a robot whose links are known; leave the human side out"
+            )
         human_source = read_human(files.human)
         # as numbers of the robot's frames, so that sides of different rates can be compared
         human_frames = 1 + human_source.duration * source.fps
@@ -230,10 +302,10 @@ def _process_clip(
     windows = _Windows(
         entry,
         robot=cut(clip.joint_pos),
-        robot_root=cut(robot_root(clip)),
+        robot_root=cut(robot_root(clip, config.orientation)),
         robot_cubic=cut(cubic.joint_pos),
         human=nothing if human is None else cut(human.rotation_features()),
-        human_root=nothing if human is None else cut(human_root(human)),
+        human_root=nothing if human is None else cut(human_root(human, config.orientation)),
     )
     if len(windows.robot) == 0:
         raise MotionError(
@@ -250,11 +322,12 @@ def _write_split(folder: Path, split: str, parts: list[_Windows], config: Window
     def joined(arrays: list[np.ndarray], columns: int) -> np.ndarray:
         return np.concatenate(arrays) if arrays else np.zeros((0, config.window, columns), np.float32)
 
+    root = len(root_columns(config.orientation))
     arrays = {
         "g1": joined([part.robot for part in parts], 0),
-        "g1_root": joined([part.robot_root for part in parts], 7),
+        "g1_root": joined([part.robot_root for part in parts], root),
         "human": joined([part.human for _, part in paired], 6 * (len(HUMAN_JOINTS) - 1)),
-        "human_root": joined([part.human_root for _, part in paired], 7),
+        "human_root": joined([part.human_root for _, part in paired], root),
     }
     rows = [first + np.arange(len(part.human)) for first, part in paired]
     np.save(folder / f"human_rows_{split}.npy", np.concatenate(rows) if rows else np.zeros(0, np.int64))

@@ -28,14 +28,14 @@ def plot_worst_windows(
     model: DualEncoderVQVAE,
     split: Split,
     spec: FeatureSpec,
-    robot: RobotModel,
+    robot: RobotModel | None,
     recon_per_window: np.ndarray,
     count: int = 10,
 ) -> list[dict]:
     """Draw truth and decoded motion of the `count` windows of largest reconstruction error.
 
-    Each row is a window: stick figures over time from the left front (pelvis frame), then the angles of the three
-    joints that are furthest off.
+    Each row is a window: stick figures over time from the left front (pelvis frame; none for a robot without link
+    table), then the angles of the three joints that are furthest off.
 
     Returns:
         Clip, first time (s) and error of each drawn window, worst first.
@@ -47,7 +47,7 @@ def plot_worst_windows(
     truth, motion = ((part[..., : spec.joints].numpy() * std + mean) for part in (target, decoded))
 
     figure = Figure(figsize=(15, 2.1 * len(rows)), layout="constrained")
-    axes = figure.subplots(len(rows), 2, width_ratios=(2, 1), squeeze=False)
+    axes = figure.subplots(len(rows), 2, width_ratios=(0.4 if robot is None else 2, 1), squeeze=False)
     first_row = {clip: split.clip_of_row.index(clip) for clip in set(split.clip_of_row)}
     stride = split.folder.manifest["stride"]
     report = []
@@ -69,13 +69,15 @@ def plot_worst_windows(
     return report
 
 
-def _draw_poses(axes: Axes, robot: RobotModel, truth: np.ndarray, decoded: np.ndarray) -> None:
+def _draw_poses(axes: Axes, robot: RobotModel | None, truth: np.ndarray, decoded: np.ndarray) -> None:
+    axes.set_axis_off()
+    if robot is None:
+        return
     frames = np.linspace(0, len(truth) - 1, POSES).astype(int)
     for joints, colour in ((truth, TRUTH), (decoded, MODEL)):
         for place, lines in enumerate(robot_lines(robot, torch.from_numpy(joints[frames]))):
             draw_lines(axes, lines, colour, across=0.9 * place)
     axes.set_aspect("equal")
-    axes.set_axis_off()
 
 
 def _draw_curves(axes: Axes, spec: FeatureSpec, truth: np.ndarray, decoded: np.ndarray, std: np.ndarray) -> None:

@@ -163,18 +163,20 @@ def build_decoder(features: int, config: NetworkConfig) -> nn.Module:
 
 
 @torch.no_grad()
-def start_from_klt(encoder: Encoder, decoder: Decoder, patches: Tensor) -> None:
+def start_from_klt(encoder: Encoder, decoder: Decoder, patches: Tensor, weight: Tensor) -> None:
     """Set the linear paths to the Karhunen-Loève transform of patches of motion.
 
     Args:
         patches: (N, downsample, D) normalised features.
+        weight: (D,) what a squared error of each feature counts; that of the latents then counts the same.
 
     Channels are ordered by falling variance. If the patches have fewer dimensions than the latent has channels, the
     rest of the channels stays empty.
     """
     _, step, features = patches.shape
-    flat = patches.reshape(len(patches), -1).double()
-    mean = flat.mean(0)
+    scale = weight.double().sqrt()
+    flat = (patches.double() * scale).reshape(len(patches), -1)
+    mean = patches.double().mean((0, 1))  # one for all frames of a patch, as the decoder has one bias for them
     _, basis = torch.linalg.eigh(torch.cov(flat.T))
     latent_dim = encoder.linear.out_channels
     kept = min(latent_dim, step * features)
@@ -183,14 +185,14 @@ def start_from_klt(encoder: Encoder, decoder: Decoder, patches: Tensor) -> None:
     # the sign of an eigenvector is arbitrary: make the result the same on every machine
     basis = basis * torch.where(basis.abs().amax(0) == basis.amax(0), 1.0, -1.0)
     directions = basis.T.reshape(kept, step, features).transpose(1, 2)  # latent, feature, frame: a kernel
-    for layer in (encoder.linear, decoder.linear):
+    for layer, factor in ((encoder.linear, scale), (decoder.linear, 1 / scale)):
         layer.weight.zero_()
-        layer.weight[:kept] = directions.to(layer.weight)
+        layer.weight[:kept] = (directions * factor[:, None]).to(layer.weight)
     assert encoder.linear.bias is not None
     assert decoder.linear.bias is not None
     encoder.linear.bias.zero_()
-    encoder.linear.bias[:kept] = -(basis.T @ mean).to(encoder.linear.bias)
-    decoder.linear.bias.copy_(mean.reshape(step, features).mean(0))  # one bias for all frames of a patch
+    encoder.linear.bias[:kept] = -(basis.T @ (mean * scale).repeat(step)).to(encoder.linear.bias)
+    decoder.linear.bias.copy_(mean)
 
 
 # Ridge of the frame-wise regression, as a share of the number of frames; features have unit variance.

@@ -19,6 +19,8 @@ from torch.nn import functional as F
 from vector_quantize_pytorch import FSQ, LFQ, ResidualVQ
 from vector_quantize_pytorch.vector_quantize_pytorch import rotate_to
 
+from g1_vq_retarget.errors import UserError
+
 
 class Quantized(NamedTuple):
     """What a quantizer returns.
@@ -161,7 +163,10 @@ class _Projected(Quantizer):
     def __init__(self, dim: int, directions: int, config: QuantizerConfig) -> None:
         super().__init__(config)
         if directions > dim:
-            raise ValueError(f"{config.kind} codes {directions} directions, the latent has only {dim} channels")
+            raise UserError(
+                f"model.quantizer ({config.kind}) codes {directions} directions, more than model.network.latent_dim, "
+                f"which is {dim}; code fewer or widen the latent"
+            )
         self.project_in = nn.Linear(dim, directions)
         self.project_out = nn.Linear(directions, dim)
 
@@ -169,7 +174,7 @@ class _Projected(Quantizer):
     def place_codes(self, latents: Tensor) -> None:
         flat = latents.flatten(0, -2).double()
         mean = flat.mean(0)
-        variance, basis = torch.linalg.eigh(torch.cov(flat.T))
+        variance, basis = torch.linalg.eigh(torch.atleast_2d(torch.cov(flat.T)))
         count = self.project_in.out_features
         basis, deviation = basis.flip(-1)[:, :count], variance.flip(-1)[:count].clamp_min(0).sqrt()
         # the sign of an eigenvector is arbitrary: make the result the same on every machine
@@ -225,7 +230,7 @@ class Sign(_Projected):
     def __init__(self, dim: int, config: QuantizerConfig) -> None:
         bits = config.codebook_size.bit_length() - 1
         if 2**bits != config.codebook_size:
-            raise ValueError(f"lfq needs a codebook_size that is a power of two, it is {config.codebook_size}")
+            raise UserError(f"model.quantizer.codebook_size must be a power of two for lfq, not {config.codebook_size}")
         super().__init__(dim, bits * config.levels, config)
         self.codebook_sizes = (config.codebook_size,) * config.levels
         self.signs = LFQ(

@@ -2,7 +2,14 @@
 
 from g1_vq_retarget.motion.clip import Clip, HumanClip, MotionError, Provenance, RobotClip
 from g1_vq_retarget.motion.mirror import mirror
-from g1_vq_retarget.motion.root import ROOT_FEATURES, integrate_root, path_length, root_features
+from g1_vq_retarget.motion.root import (
+    ROOT_FEATURES,
+    Orientation,
+    integrate_root,
+    path_length,
+    root_columns,
+    root_features,
+)
 from g1_vq_retarget.motion.time import resample, resampled_length
 
 __all__ = [
@@ -10,6 +17,7 @@ __all__ = [
     "Clip",
     "HumanClip",
     "MotionError",
+    "Orientation",
     "Provenance",
     "RobotClip",
     "integrate_root",
@@ -17,5 +25,6 @@ __all__ = [
     "path_length",
     "resample",
     "resampled_length",
+    "root_columns",
     "root_features",
 ]

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 from scipy.spatial.transform import Rotation
 
 from g1_vq_retarget.motion.clip import Clip
 
-# Columns of the root stream: height (m), the world's up axis in the body's frame (unit vector),
-# planar velocity in the heading frame (m/s, forward and left), turning rate (rad/s).
-ROOT_FEATURES: tuple[str, ...] = ("height", "up_x", "up_y", "up_z", "vel_forward", "vel_left", "yaw_rate")
+Orientation = Literal["up", "expmap"]
+# How the body leans, told without its heading. up: the world's up axis in the body's frame (unit vector). expmap: the
+# exponential map (rotation vector, rad) of the swing, the rotation without its twist about z: it has no z component.
+# Unlike the up axis it jumps where the body passes through upside down.
+_ORIENTATIONS: dict[Orientation, tuple[str, ...]] = {"up": ("up_x", "up_y", "up_z"), "expmap": ("swing_x", "swing_y")}
+
+
+def root_columns(orientation: Orientation = "up") -> tuple[str, ...]:
+    """Columns of the root stream: height (m), orientation without heading, planar velocity in the heading frame
+    (m/s, forward and left), turning rate (rad/s)."""
+    return ("height", *_ORIENTATIONS[orientation], "vel_forward", "vel_left", "yaw_rate")
+
+
+ROOT_FEATURES = root_columns()
 
 
 def heading(body_rotation: Rotation) -> np.ndarray:
@@ -22,8 +35,10 @@ def heading(body_rotation: Rotation) -> np.ndarray:
     return np.arctan2(2 * quat[:, 0] * quat[:, 3], quat[:, 0] ** 2 - quat[:, 3] ** 2)
 
 
-def root_features(pos_w: np.ndarray, body_rotation: Rotation, fps: float) -> np.ndarray:
-    """(T, 7) root stream, columns `ROOT_FEATURES`.
+def root_features(
+    pos_w: np.ndarray, body_rotation: Rotation, fps: float, orientation: Orientation = "up"
+) -> np.ndarray:
+    """(T, R) root stream, columns `root_columns(orientation)`.
 
     Velocity and turning rate are forward differences, so that `integrate_root` returns to the same poses; the last
     frame repeats the one before (zero for a single frame).
@@ -32,39 +47,50 @@ def root_features(pos_w: np.ndarray, body_rotation: Rotation, fps: float) -> np.
         pos_w: (T, 3) root position in the world, m.
         body_rotation: T rotations of the body frame (x forward, y left, z up).
         fps: frames a second.
+        orientation: how the body's leaning is told.
     """
     frames = len(pos_w)
     yaw = heading(body_rotation)
-    up_b = body_rotation.inv().apply(np.array([0.0, 0.0, 1.0]))
+    if orientation == "up":
+        lean = body_rotation.inv().apply(np.array([0.0, 0.0, 1.0]))
+    else:
+        lean = (_about_z(-yaw) * body_rotation).as_rotvec()[:, :2]
     rates = np.zeros((frames, 3))
     if frames > 1:
         step = _about_z(-yaw[:-1]).apply(np.diff(pos_w, axis=0))
         rates[:-1, :2] = step[:, :2] * fps
         rates[:-1, 2] = _wrap(np.diff(yaw)) * fps
         rates[-1] = rates[-2]
-    return np.concatenate([pos_w[:, 2:], up_b, rates], axis=1)
+    return np.concatenate([pos_w[:, 2:], lean, rates], axis=1)
 
 
 def integrate_root(
-    features: np.ndarray, fps: float, start_xy: tuple[float, float] = (0.0, 0.0), start_yaw: float = 0.0
+    features: np.ndarray,
+    fps: float,
+    start_xy: tuple[float, float] = (0.0, 0.0),
+    start_yaw: float = 0.0,
+    orientation: Orientation = "up",
 ) -> tuple[np.ndarray, Rotation]:
     """Place a root stream in the world: the inverse of `root_features`.
 
     Args:
-        features: (T, 7) root stream, columns `ROOT_FEATURES`; the up axis need not have unit length.
+        features: (T, R) root stream, columns `root_columns(orientation)`; the up axis need not have unit length.
         fps: frames a second.
         start_xy, start_yaw: place (m) and heading (rad) of the first frame.
+        orientation: how the body's leaning is told.
 
     Returns:
         Position (T, 3) in the world and T rotations of the body frame.
     """
-    yaw = start_yaw + np.concatenate([[0.0], np.cumsum(features[:-1, 6] / fps)])
+    lean, velocity, yaw_rate = features[:, 1:-3], features[:-1, -3:-1], features[:-1, -1]
+    yaw = start_yaw + np.concatenate([[0.0], np.cumsum(yaw_rate / fps)])
     turn = _about_z(yaw)
-    step = turn[:-1].apply(np.pad(features[:-1, 4:6], ((0, 0), (0, 1)))) / fps
+    step = turn[:-1].apply(np.pad(velocity, ((0, 0), (0, 1)))) / fps
     pos = np.empty((len(features), 3))
     pos[:, :2] = np.asarray(start_xy) + np.concatenate([np.zeros((1, 2)), np.cumsum(step[:, :2], axis=0)])
     pos[:, 2] = features[:, 0]
-    return pos, turn * _swing(features[:, 1:4])
+    swing = _swing(lean) if orientation == "up" else Rotation.from_rotvec(np.pad(lean, ((0, 0), (0, 1))))
+    return pos, turn * swing
 
 
 def path_length(clip: Clip) -> float:

@@ -62,6 +62,12 @@ def resample(clip: AnyClip, fps: float, interpolation: Interpolation = "cubic") 
     return replace(clip, **changes)
 
 
+def runs(mask: np.ndarray) -> list[tuple[int, int]]:
+    """First frame, and the one after the last, of each run of true values in a mask (T,)."""
+    edges = np.flatnonzero(np.diff(np.pad(mask.astype(int), 1)))
+    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
+
+
 def velocity(values: np.ndarray, fps: float) -> np.ndarray:
     """(T, ...) rate of change a second: central differences, one-sided at both ends; zero for a single frame."""
     if len(values) == 1:

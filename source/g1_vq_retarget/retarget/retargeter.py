@@ -13,7 +13,6 @@ from g1_vq_retarget.data.features import RootStart
 from g1_vq_retarget.errors import UserError
 from g1_vq_retarget.motion import HumanClip, Provenance, RobotClip, resample
 from g1_vq_retarget.retarget.tokens import MotionTokens
-from g1_vq_retarget.robot import load_robot
 from g1_vq_retarget.training.checkpoint import load_checkpoint
 
 
@@ -43,6 +42,9 @@ class Retargeter:
         checkpoint: a run folder (its best checkpoint) or a .safetensors file.
         device: where the network runs.
 
+    Attributes:
+        robot: link table of the robot; None for joints of which there is none, which then have no limits.
+
     Raises:
         UserError: no usable checkpoint there.
     """
@@ -52,7 +54,12 @@ class Retargeter:
         self.device = device
         self.spec = self.checkpoint.spec
         self.model = self.checkpoint.model.to(device)
-        self.robot = load_robot(self.spec.robot)
+        self.robot = self.spec.robot_model()
+
+    @property
+    def _height(self) -> float:
+        """Height of the root, m, where the model codes none."""
+        return RootStart.height if self.robot is None else self.robot.default_root_height
 
     @property
     def bits_per_second(self) -> float:
@@ -77,17 +84,17 @@ class Retargeter:
         """
         if isinstance(clip, HumanClip) and not self.checkpoint.info["human_windows"]:
             raise UserError(f"{self.checkpoint.path}: was trained without human motion and cannot encode any")
-        height = self.robot.default_root_height
         if isinstance(clip, HumanClip):
+            assert self.robot is not None  # human motion is only paired with a robot whose links are known
             clip = resample(clip, self.spec.fps)
             features, encode = self.spec.human_features(clip), self.model.encode_human
-            start = RootStart.of(clip, height)
+            start = RootStart.of(clip, self._height)
             ratio = self.robot.leg_length / clip.leg_length
             start = replace(start, x=ratio * start.x, y=ratio * start.y)
         else:
             clip = resample(clip, self.spec.fps)
             features, encode = self.spec.robot_features(clip), self.model.encode_robot
-            start = RootStart.of(clip, height)
+            start = RootStart.of(clip, self._height)
         quantized = encode(torch.as_tensor(features, dtype=torch.float32, device=self.device).unsqueeze(0))
         licences = [clip.provenance.licence, *self.checkpoint.info["licences"]]
         return MotionTokens(
@@ -115,7 +122,7 @@ class Retargeter:
             codebook_sizes=sizes,
             frames=len(numbers) * self.model.downsample,
             fps=self.spec.fps,
-            start=RootStart(height=self.robot.default_root_height),
+            start=RootStart(height=self._height),
             weights_sha256=self.checkpoint.info["weights_sha256"],
             source=name,
             licence="; ".join(self.checkpoint.info["licences"]),
@@ -125,7 +132,7 @@ class Retargeter:
 
     @torch.inference_mode()
     def decode(self, tokens: MotionTokens) -> tuple[RobotClip, Held]:
-        """The motion of tokens at the model's rate, its root in the world, joints held at their limits.
+        """The motion of tokens at the model's rate, its root in the world, joints held at their limits where known.
 
         Raises:
             UserError: the tokens were made by other weights.
@@ -139,6 +146,8 @@ class Retargeter:
         features = self.model.decode(steps, tokens.frames)[0].cpu().numpy().astype(np.float64)
         origin = Provenance(source=f"decoded from tokens of {tokens.source or tokens.name}", licence=tokens.licence)
         motion = self.spec.robot_clip(features, tokens.name, tokens.start, origin)
+        if self.robot is None:
+            return motion, Held(0.0, 0.0)
         lower, upper = self.robot.limits.T
         joints = np.clip(motion.joint_pos, lower, upper)
         excess = np.abs(joints - motion.joint_pos)

@@ -42,7 +42,7 @@ def epoch_batches(
     walked through in random order, again and again. With `mirror`, half of the windows have left and right exchanged.
     Each of `world` processes gets its share of every batch, all of them the same number of pairs.
     """
-    mirror_robot, mirror_human = spec.mirrors()
+    mirrors = spec.mirrors() if mirror else None
     rng = np.random.default_rng([seed, epoch])
     steps = batches_per_epoch(split, batch_size)
     pairs = min(pairs, len(split.human)) // world * world
@@ -53,7 +53,8 @@ def epoch_batches(
         exchanged = [rng.random(len(some)) < 0.5 for some in (human_rows, rows)]
         human_rows, rows = human_rows[rank::world], rows[rank::world]
         batch = load_batch(split, spec, np.concatenate([split.human_rows[human_rows], rows]), human_rows)
-        if mirror:
+        if mirrors is not None:
+            mirror_robot, mirror_human = mirrors
             chosen = torch.from_numpy(np.concatenate([some[rank::world] for some in exchanged])[:, None, None])
             batch = Batch(
                 torch.where(chosen, mirror_robot(batch.robot), batch.robot),

@@ -96,6 +96,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
         state = load_file(weights)
     except SafetensorError as error:
         raise UserError(f"{weights}: damaged or no safetensors file ({error}); copy it again") from error
+    if info.get("weights_sha256") != sha256_of(weights):
+        raise UserError(f"{weights}: is not the file that {card_path.name} was written for; copy both files again")
     try:
         config = from_dict(ModelConfig, info["model"], str(card_path))
         spec = FeatureSpec.from_dict(info["features"])

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import warnings
 from dataclasses import dataclass, field
@@ -24,13 +27,14 @@ from tqdm import tqdm
 from g1_vq_retarget.configuration import from_dict, to_dict
 from g1_vq_retarget.data.features import FeatureSpec
 from g1_vq_retarget.data.folder import DataFolder, Split
+from g1_vq_retarget.data.motion_files import MotionWindowConfig, process_motion
 from g1_vq_retarget.errors import UserError
 from g1_vq_retarget.files import existing_file, replacing
 from g1_vq_retarget.models import ModelConfig
-from g1_vq_retarget.robot import load_robot
+from g1_vq_retarget.robot import RobotModel
 from g1_vq_retarget.training.batches import batches_per_epoch, epoch_batches, load_batch
 from g1_vq_retarget.training.checkpoint import build_model, save_checkpoint
-from g1_vq_retarget.training.losses import LossConfig, losses
+from g1_vq_retarget.training.losses import LossConfig, feature_weights, losses
 from g1_vq_retarget.training.metrics import evaluate
 from g1_vq_retarget.training.state import Progress, load_state, save_state
 
@@ -58,7 +62,11 @@ class TrainConfig:
     """Training of a dual-encoder VQ-VAE."""
 
     data: Path = Path("data/lafan1")
-    """Folder made by scripts/data/process_data.py."""
+    """Folder made by scripts/data/process_data.py; not used with --motion."""
+    motion: list[Path] = field(default_factory=list)
+    """Motion files of a robot to train on directly, without humans; their windows are made in the run folder."""
+    licence: str = ""
+    """Licence of the --motion files that do not tell theirs."""
     run: Path = Path("runs/vq")
     """Folder for checkpoints, log and TensorBoard; made, and refused if it already holds a run."""
     overwrite: bool = False
@@ -86,6 +94,12 @@ class TrainConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    windows: MotionWindowConfig = field(default_factory=MotionWindowConfig)
+
+    @property
+    def windows_folder(self) -> Path:
+        """Where the windows are: `data`, or with `motion` the folder made of it."""
+        return self.run / "data" if self.motion else self.data
 
 
 def is_first_process() -> bool:
@@ -106,9 +120,11 @@ def train(config: TrainConfig) -> dict:
         UserError: unusable data, an occupied run folder, nothing to resume, or a loss that is no number (names step
             and term).
     """
-    folder = DataFolder(config.data)
-    _check(config, folder)
+    _check(config)
+    folder = DataFolder(_make_windows(config))
     spec = folder.spec(config.model.root)
+    robot = spec.robot_model()
+    _check_data(config, folder, robot)
     split = folder.split("train")
     validation = folder.split("val") if "val" in folder.splits else None
     # before the processes know of one another: each starts from the same weights by computing the same
@@ -127,7 +143,6 @@ def train(config: TrainConfig) -> dict:
     wrapped, optimizer = fabric.setup(model, optimizer)
     progress = load_state(config.run / STATE, model, optimizer) if config.resume else Progress()
     steps = batches_per_epoch(split, config.batch_size) * config.epochs
-    robot = load_robot(spec.robot)
 
     def save(name: str, metrics: dict) -> None:
         info = {"epoch": progress.epoch, "metrics": metrics, "window": folder.window, "label": config.label}
@@ -146,7 +161,8 @@ def train(config: TrainConfig) -> dict:
             model.train()
             means = _Means()
             for batch in epoch_batches(
-                split, spec, config.batch_size, config.pairs, config.seed, epoch, config.mirror,
+                split, spec, config.batch_size, config.pairs, config.seed, epoch,
+                config.mirror and robot is not None,
                 fabric.global_rank, fabric.world_size,
             ):  # fmt: skip
                 for group in optimizer.param_groups:
@@ -238,7 +254,9 @@ def _starting_weights(config: TrainConfig, split: Split, spec: FeatureSpec) -> d
     model = build_model(spec, config.model)
     rows = torch.randperm(len(split))[:START_WINDOWS].numpy()
     pairs = load_batch(split, spec, np.asarray(split.human_rows), np.arange(len(split.human)))
-    model.start_from_data(torch.from_numpy(split.robot_features(rows, spec)), pairs.robot, pairs.human)
+    robot = torch.from_numpy(split.robot_features(rows, spec))
+    weight = feature_weights(robot.shape[-1], spec.joints, config.loss.root)
+    model.start_from_data(robot, weight, pairs.robot, pairs.human)
     return model.state_dict()
 
 
@@ -277,25 +295,58 @@ def _warn_of_collapse(metrics: dict, epoch: int) -> None:
         )
 
 
-def _check(config: TrainConfig, folder: DataFolder) -> None:
-    robot = load_robot(folder.manifest["robot"])
-    if folder.joint_names != list(robot.joint_names):
-        raise UserError(
-            f"{folder.path}/manifest.json: joint_names are not {robot.title}'s in MuJoCo order; "
-            "make the folder again with scripts/data/process_data.py"
-        )
-    if folder.window % config.model.network.downsample:
-        raise UserError(
-            f"{folder.path}: windows of {folder.window} frames do not divide by --model.network.downsample "
-            f"{config.model.network.downsample}; choose another"
-        )
+def _check(config: TrainConfig) -> None:
+    """Refuse what cannot be before anything is written."""
+    if config.motion:
+        _check_steps(config.windows.window, "--windows.window", config)
     for flag in ("epochs", "batch_size", "validate_every"):
         if getattr(config, flag) < 1:
             raise UserError(f"--{flag.replace('_', '-')} must be at least 1, it is {getattr(config, flag)}")
+    if config.pairs < 0:
+        raise UserError(f"--pairs must not be negative, it is {config.pairs}")
+    if config.run.exists() and not config.run.is_dir():
+        raise UserError(f"{config.run}: is a file; name a folder with --run")
     if config.resume:
         _check_same_run(config)
     elif (config.run / "config.yaml").exists() and not config.overwrite:
         raise UserError(f"{config.run}: already holds a run; name another with --run, or add --resume or --overwrite")
+
+
+def _check_data(config: TrainConfig, folder: DataFolder, robot: RobotModel | None) -> None:
+    _check_steps(folder.window, str(folder.path), config)
+    if robot is None:
+        if is_first_process():
+            warnings.warn(
+                "the joints are of no robot with a link table: no mirrored windows, no distances of links, no limits",
+                stacklevel=3,
+            )
+    elif folder.joint_names != list(robot.joint_names):
+        raise UserError(
+            f"{folder.path}/manifest.json: joint_names are not {robot.title}'s in MuJoCo order; "
+            "make the folder again with scripts/data/process_data.py"
+        )
+
+
+def _check_steps(window: int, where: str, config: TrainConfig) -> None:
+    step = config.model.network.downsample
+    if window % step:
+        raise UserError(
+            f"{where}: windows of {window} frames do not divide by --model.network.downsample {step}; choose another"
+        )
+
+
+def _make_windows(config: TrainConfig) -> Path:
+    """The folder of windows; of motion files it is made first, a resumed run has it."""
+    if config.resume or not config.motion:
+        return config.windows_folder
+    out = config.windows_folder
+    if not is_first_process():
+        # processes cannot wait for one another yet, and the same files give the same windows: each makes its own
+        temporary = Path(tempfile.mkdtemp())
+        atexit.register(shutil.rmtree, temporary, ignore_errors=True)
+        out = temporary / "data"
+    process_motion(config.motion, out, config.windows, config.licence)
+    return out
 
 
 def _check_same_run(config: TrainConfig) -> None:

@@ -19,8 +19,9 @@ class LossConfig:
 
     recon: float = 1.0
     """Robot to robot: mean squared error of what is decoded from the robot's own tokens."""
-    vq: float = 0.25
-    """Commitment of the encoders to the codes."""
+    vq: float = 2.0
+    """Commitment of the encoders to the codes. Too little, and latents grow what the codes cannot follow; too much,
+    and they cannot move from where they start."""
     vel: float = 20.0
     """Mean squared error of the frame-to-frame differences of what is decoded from the robot's tokens. Differences are
     small, so the weight is large; at 5 decoded motion jerks 2.4 times as much as at 20, at the same recon."""
@@ -45,6 +46,14 @@ def motion_error(motion: Tensor, target: Tensor, joints: int, root_weight: float
     if motion.shape[-1] > joints:
         error = error + root_weight * F.mse_loss(motion[..., joints:], target[..., joints:])
     return error
+
+
+def feature_weights(features: int, joints: int, root_weight: float) -> Tensor:
+    """(D,) what a squared error of each feature counts in `motion_error`, relative to that of a joint."""
+    weight = torch.ones(features)
+    if features > joints:
+        weight[joints:] = root_weight * joints / (features - joints)
+    return weight
 
 
 def infonce(human: Tensor, robot: Tensor, temperature: float) -> Tensor:

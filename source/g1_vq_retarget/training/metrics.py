@@ -43,12 +43,11 @@ class Evaluation(NamedTuple):
 class _Path:
     """Sums over windows of one path through the model: robot to robot, or human to robot."""
 
-    def __init__(self, spec: FeatureSpec, robot: RobotModel) -> None:
+    def __init__(self, spec: FeatureSpec, robot: RobotModel | None) -> None:
         self.joints = spec.joints
         self.std = torch.tensor(spec.robot_std[: spec.joints])
         self.mean = torch.tensor(spec.robot_mean[: spec.joints])
         self.robot = robot
-        self.feet = robot.link_indices(robot.feet)
         self.sums: dict[str, float] = defaultdict(float)
         self.per_window: list[Tensor] = []
 
@@ -56,16 +55,20 @@ class _Path:
         error = (motion - target)[..., : self.joints]
         per_window = error.square().mean(dim=(1, 2))
         self.per_window.append(per_window)
-        joints = [(part[..., : self.joints] * self.std + self.mean) for part in (motion, target)]
-        bodies = [forward_kinematics(self.robot, part).pos for part in joints]
-        distance = (bodies[0] - bodies[1]).norm(dim=-1)[..., 1:]  # the pelvis is the frame
         windows = len(motion)
         self._add("mse", windows, per_window.mean())
         self._add("vel", windows, error.diff(dim=1).square().mean())
         self._add("jerk", windows, motion[..., : self.joints].diff(n=3, dim=1).square().mean())
         self._add("joint_error_deg", windows, torch.rad2deg((error * self.std).abs().mean()))
-        self._add("body_error_mm", windows, 1000 * distance.mean())
-        self._add("feet_error_mm", windows, 1000 * distance[..., [foot - 1 for foot in self.feet]].mean())
+        if self.robot is not None:
+            bodies = [
+                forward_kinematics(self.robot, part[..., : self.joints] * self.std + self.mean).pos
+                for part in (motion, target)
+            ]
+            distance = (bodies[0] - bodies[1]).norm(dim=-1)
+            self._add("body_error_mm", windows, 1000 * distance[..., 1:].mean())  # the pelvis is the frame
+            feet = self.robot.link_indices(self.robot.feet)
+            self._add("feet_error_mm", windows, 1000 * distance[..., feet].mean())
         if motion.shape[-1] > self.joints:
             root = (motion - target)[..., self.joints :]
             self._add("root_mse", windows, root.square().mean())
@@ -80,8 +83,10 @@ class _Path:
 
 
 @torch.no_grad()
-def evaluate(model: DualEncoderVQVAE, split: Split, spec: FeatureSpec, robot: RobotModel) -> Evaluation:
+def evaluate(model: DualEncoderVQVAE, split: Split, spec: FeatureSpec, robot: RobotModel | None) -> Evaluation:
     """Every window of a split, through the robot path and, where there is a human side, the human path.
+
+    `robot` is `spec.robot_model()`; without a link table there are no distances of links.
 
     Metrics, for the path from the robot's tokens:
         recon, vel: mean squared error of normalised joints and of their frame-to-frame differences.
@@ -148,7 +153,7 @@ def _robot_metrics(
         "human_windows": len(split.human),
         "recon": means.pop("mse"),
         **means,
-        "jerk_ratio": means["jerk"] / jerk_truth,
+        "jerk_ratio": means["jerk"] / jerk_truth if jerk_truth else float("nan"),  # where nothing moves
         "bits_per_second": model.bits_per_second(spec.fps),
         "entropy_bits_per_second": sum(entropy) * steps_per_second,
         "codebook_sizes": list(model.quantizer.codebook_sizes),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,6 +12,7 @@ from g1_vq_retarget.files import existing_file
 from g1_vq_retarget.motion.clip import HumanClip, MotionError, RobotClip
 from g1_vq_retarget.motion.formats.bvh import Unit, UpAxis, read_bvh
 from g1_vq_retarget.motion.formats.clip_npz import read_clip_npz, write_clip_npz
+from g1_vq_retarget.motion.formats.motionvqvae_npy import read_motionvqvae_npy, write_motionvqvae_npy
 from g1_vq_retarget.motion.formats.tracking_npz import JointOrder, read_tracking_npz, write_tracking_npz
 from g1_vq_retarget.motion.formats.unitree_csv import FPS, QuatOrder, read_unitree_csv, write_unitree_csv
 from g1_vq_retarget.robot.model import RobotModel, load_robot
@@ -23,17 +24,20 @@ __all__ = [
     "Unit",
     "UpAxis",
     "load_motion",
+    "load_motions",
     "read_bvh",
     "read_clip_npz",
+    "read_motionvqvae_npy",
     "read_tracking_npz",
     "read_unitree_csv",
     "save_motion",
     "write_clip_npz",
+    "write_motionvqvae_npy",
     "write_tracking_npz",
     "write_unitree_csv",
 ]
 
-SaveFormat = Literal["npz", "csv", "tracking-isaac", "tracking-mjlab"]
+SaveFormat = Literal["npz", "csv", "tracking-isaac", "tracking-mjlab", "motionvqvae"]
 
 
 @dataclass(frozen=True)
@@ -59,16 +63,18 @@ class Options:
 
 @dataclass(frozen=True)
 class Format:
-    """How a kind of file is recognised and read."""
+    """How a kind of file is recognised and read. Most hold one clip."""
 
     title: str
     recognises: Callable[[Glance], bool]
-    read: Callable[[Path, Options], RobotClip | HumanClip]
+    read: Callable[[Path, Options], Sequence[RobotClip | HumanClip]]
 
 
-def _read_csv(path: Path, options: Options) -> RobotClip:
+def _read_csv(path: Path, options: Options) -> list[RobotClip]:
     fps = FPS if options.fps is None else options.fps
-    return read_unitree_csv(path, robot=options.robot, fps=fps, licence=options.licence, quat_order=options.quat_order)
+    return [
+        read_unitree_csv(path, robot=options.robot, fps=fps, licence=options.licence, quat_order=options.quat_order)
+    ]
 
 
 def _begins_with_number(line: str) -> bool:
@@ -84,17 +90,22 @@ _FORMATS = (
     Format(
         "BVH",
         lambda glance: glance.line.startswith("HIERARCHY"),
-        lambda path, options: read_bvh(path, up=options.up, unit=options.unit, licence=options.licence),
+        lambda path, options: [read_bvh(path, up=options.up, unit=options.unit, licence=options.licence)],
     ),
     Format(
-        "clip NPZ", lambda glance: "format" in glance.keys, lambda path, options: read_clip_npz(path, options.robot)
+        "clip NPZ", lambda glance: "format" in glance.keys, lambda path, options: [read_clip_npz(path, options.robot)]
     ),
     Format(
         "tracking NPZ",
         lambda glance: "body_pos_w" in glance.keys,
-        lambda path, options: read_tracking_npz(path, options.robot, options.joint_order, licence=options.licence),
+        lambda path, options: [read_tracking_npz(path, options.robot, options.joint_order, licence=options.licence)],
     ),
     Format("Unitree CSV", lambda glance: _begins_with_number(glance.line), _read_csv),
+    Format(
+        "MotionVQVAE NPY",
+        lambda glance: glance.line[1:6] == "NUMPY",  # behind a byte that is no text
+        lambda path, options: read_motionvqvae_npy(path, licence=options.licence),
+    ),
 )
 
 
@@ -121,8 +132,35 @@ def load_motion(
         up, unit: up axis and unit of a BVH, see `read_bvh`.
 
     Raises:
-        UserError: no file there, a file of no known format, or the format's reader refuses it.
+        UserError: no file there, a file of no known format or of several clips, or the format's reader refuses it.
     """
+    clips = load_motions(
+        path,
+        robot=robot,
+        fps=fps,
+        licence=licence,
+        joint_order=joint_order,
+        quat_order=quat_order,
+        up=up,
+        unit=unit,
+    )
+    if len(clips) > 1:
+        raise MotionError(f"{path} holds {len(clips)} clips, expected one: write each to a file of its own")
+    return clips[0]
+
+
+def load_motions(
+    path: str | Path,
+    *,
+    robot: RobotModel | None = None,
+    fps: float | None = None,
+    licence: str = "",
+    joint_order: JointOrder | None = None,
+    quat_order: QuatOrder | None = None,
+    up: UpAxis | None = None,
+    unit: Unit | None = None,
+) -> Sequence[RobotClip | HumanClip]:
+    """All clips of a motion file, at one rate: `load_motion` for formats that hold several, too."""
     path = existing_file(path)
     glance = _glance(path)
     chosen = next((known for known in _FORMATS if known.recognises(glance)), None)
@@ -131,11 +169,11 @@ def load_motion(
             f"holds the keys {', '.join(sorted(glance.keys))}" if glance.keys else f"begins with {glance.line[:40]!r}"
         )
         raise MotionError(f"{path} is no motion file known here ({', '.join(f.title for f in _FORMATS)}): it {held}")
-    clip = chosen.read(path, Options(robot or load_robot(), fps, licence, joint_order, quat_order, up, unit))
+    clips = chosen.read(path, Options(robot or load_robot(), fps, licence, joint_order, quat_order, up, unit))
     # 1e-3: a BVH tells its frame time in a few digits
-    if fps is not None and abs(clip.fps / fps - 1) > 1e-3:
-        raise MotionError(f"{path} tells its own rate, {clip.fps:g} fps, and not {fps:g}: leave the rate away")
-    return clip
+    if fps is not None and abs(clips[0].fps / fps - 1) > 1e-3:
+        raise MotionError(f"{path} tells its own rate, {clips[0].fps:g} fps, and not {fps:g}: leave the rate away")
+    return clips
 
 
 def save_motion(
@@ -147,8 +185,9 @@ def save_motion(
         clip: the motion; only "npz" holds a human's.
         path: the file, taken as it is: no suffix is added.
         format: "npz" is the package's own and loses nothing; "csv" is Unitree's and does not tell the rate;
-            "tracking-isaac" and "tracking-mjlab" are what BeyondMimic and mjlab train on.
-        robot: the robot of the clip, by default the G1.
+            "tracking-isaac" and "tracking-mjlab" are what BeyondMimic and mjlab train on; "motionvqvae" is
+            MotionVQVAE's NPY, which does not tell the joints.
+        robot: the robot of the clip, by default the G1; "npz" and "motionvqvae" hold any other's, too.
 
     Raises:
         MotionError: the format cannot hold this clip.
@@ -159,6 +198,8 @@ def save_motion(
         write_clip_npz(clip, path)
     elif isinstance(clip, HumanClip):
         raise MotionError(f"{format} holds motion of robots, and {clip.name!r} is a human's: write npz")
+    elif format == "motionvqvae":
+        write_motionvqvae_npy([clip], path)
     elif format == "csv":
         write_unitree_csv(clip, path, robot)
     else:

@@ -29,7 +29,7 @@ _BY_KIND = {"robot": ("joint_pos",), "human": ("joint_quat", "rest_offsets")}
 
 
 def read_clip_npz(path: str | Path, robot: RobotModel | None = None) -> RobotClip | HumanClip:
-    """Read a clip as it was written, provenance included. With `robot`, a robot's joints are held against its limits.
+    """Read a clip as it was written, provenance included. A clip of `robot`'s joints is held against its limits.
 
     Raises:
         UserError: no file there, or it is empty.
@@ -58,7 +58,7 @@ def read_clip_npz(path: str | Path, robot: RobotModel | None = None) -> RobotCli
             joint_quat, rest_offsets = numbers(arrays, "joint_quat"), numbers(arrays, "rest_offsets")
             return HumanClip(name, fps, pos, quat, joint_quat, rest_offsets, provenance=provenance)
         clip = RobotClip(name, fps, pos, quat, joint_names, numbers(arrays, "joint_pos"), provenance=provenance)
-        if robot is not None:
+        if robot is not None and set(robot.joint_names) <= set(joint_names):
             check_limits(clip, robot, path)
         return clip
 
