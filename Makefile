@@ -4,7 +4,7 @@ BIN := .venv/bin
 # one thread a worker: the tests' tensors are small, and threads of several workers only wait for one another
 RUN := OMP_NUM_THREADS=1 $(BIN)/python
 
-.PHONY: install demo test lint clean
+.PHONY: install demo test test-slow lint clean
 
 install: .venv/installed
 
@@ -13,6 +13,10 @@ demo: install
 
 test: install
 	$(RUN) -m pytest -n auto --maxprocesses 8
+
+# what needs the package index: is the package installable where Isaac Sim holds its pins?
+test-slow: install
+	$(RUN) -m pytest -m slow
 
 lint: install
 	$(BIN)/ruff check .

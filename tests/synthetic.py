@@ -214,8 +214,7 @@ def started(folder: DataFolder, config: ModelConfig, seed: int = 0) -> DualEncod
     model = build_model(spec, config)
     pairs, everything = np.arange(len(split.human)), np.arange(len(split))
     paired = load_batch(split, spec, np.asarray(split.human_rows), pairs)
-    robot = load_batch(split, spec, everything, pairs[:0]).robot
-    model.start_from_data(robot, torch.ones(robot.shape[-1]), paired.robot, paired.human)
+    model.start_from_data(load_batch(split, spec, everything, pairs[:0]).robot, paired.robot, paired.human)
     return model.eval()
 
 

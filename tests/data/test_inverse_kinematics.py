@@ -120,6 +120,23 @@ def test_a_floor_at_another_height_is_found(walk: Pair) -> None:
     np.testing.assert_allclose(retarget_by_ik(raised, ROBOT).root_pos_w, walk.robot.root_pos_w, atol=1e-6)
 
 
+def test_an_arm_raised_sideways_and_overhead_comes_down_again() -> None:
+    raised = 1.4 - np.interp(np.arange(150) / 30, [0.5, 2, 3, 4.5], [0, 2.6, 2.6, 0])
+    human = standing(150)
+    quat = human.joint_quat.copy()
+    for shoulder, sign in ((15, -1), (16, 1)):
+        turns = Rotation.from_rotvec(np.outer(sign * raised, [0, 0, 1]))
+        quat[:, shoulder] = turns.as_quat(scalar_first=True)
+    clip = retarget_by_ik(replace(human, joint_quat=quat), ROBOT)
+    np.testing.assert_allclose(clip.joint_pos[-1], clip.joint_pos[0], atol=0.2)
+    pos, _ = bodies(clip)
+    for shoulder, _, hand in (ROBOT.link_indices(arm) for arm in ROBOT.arms):
+        above = pos[:, hand, 2] - pos[:, shoulder, 2]
+        assert above[0] < -0.25
+        assert above[75] > 0.25
+        assert above[-1] < -0.25
+
+
 # What holds for any motion
 
 
@@ -257,6 +274,14 @@ def test_a_foot_stands_while_its_ball_is_low_and_still() -> None:
     np.testing.assert_array_equal(stances(jump), expected)
     sliding = replace(human, root_pos_w=human.root_pos_w + np.outer(np.arange(90) / 30, [1, 0, 0]))
     assert not stances(sliding).any()
+
+
+@pytest.mark.parametrize(("degrees", "stands"), [(0, True), (50, True), (100, False)])
+def test_a_foot_whose_sole_faces_back_does_not_stand(degrees: float, stands: bool) -> None:
+    human = standing()
+    quat = human.joint_quat.copy()
+    quat[:, [6, 7]] = Rotation.from_rotvec([np.radians(degrees), 0, 0]).as_quat(scalar_first=True)  # the ankles
+    assert (stances(replace(human, joint_quat=quat)) == stands).all()
 
 
 # What is not there

@@ -1,28 +1,33 @@
 from __future__ import annotations
 
+import json
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from g1_vq_retarget.data.folder import DataFolder
+from g1_vq_retarget.data.ik_targets import Sole, stances
+from g1_vq_retarget.data.inverse_kinematics import retarget_by_ik
 from g1_vq_retarget.data.process import WindowConfig
 from g1_vq_retarget.data.sample import LICENCE, process_sample, sample_clips, sample_split
 from g1_vq_retarget.data.sample.body import ANKLE_HEIGHT, BALL, LEG
 from g1_vq_retarget.data.sample.clips import KINDS
-from g1_vq_retarget.motion import HumanClip, path_length, root_features
+from g1_vq_retarget.motion import HumanClip, RobotClip, path_length, root_features
+from g1_vq_retarget.motion.formats import load_motion
 from g1_vq_retarget.motion.skeleton import HUMAN_JOINTS
-from g1_vq_retarget.robot import load_robot
+from g1_vq_retarget.robot import forward_kinematics, load_robot
 from running import run_script
 
 pytestmark = pytest.mark.filterwarnings("error")
-SEED = 11
+SEED = 7
 
 
 @pytest.fixture(scope="module")
 def clips() -> dict[str, HumanClip]:
-    """Two seconds."""
     return {clip.name: clip for clip in sample_clips(SEED)}
 
 
@@ -213,8 +218,9 @@ def short_sample(monkeypatch: pytest.MonkeyPatch) -> None:
     def short(seed: int) -> list[HumanClip]:
         return [replace(clip[60:120], name=clip.name) for clip in sample_clips(seed) if clip.name in names]
 
-    monkeypatch.setattr("g1_vq_retarget.data.sample.windows.sample_clips", short)
-    monkeypatch.setattr("g1_vq_retarget.data.sample.windows.sample_split", lambda: split)
+    for module in ("g1_vq_retarget.data.sample", "g1_vq_retarget.data.sample.windows"):
+        monkeypatch.setattr(f"{module}.sample_clips", short)
+        monkeypatch.setattr(f"{module}.sample_split", lambda: split)
 
 
 @pytest.mark.usefixtures("short_sample")
@@ -270,3 +276,44 @@ def test_the_script_asks_for_files_or_the_sample(tmp_path: Path, capsys: pytest.
     assert outcome.code == 2
     assert "--robot-dir" in outcome.err
     assert "--source sample" in outcome.err
+
+
+# As files
+
+
+@pytest.mark.usefixtures("short_sample")
+@pytest.mark.parametrize("suffix", ["npz", "csv"])
+def test_the_sample_can_be_had_as_files(suffix: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "new" / "sample"
+    outcome = run_script("data/make_sample", ("--out", out, "--seed", 3, "--format", suffix), capsys)
+    assert outcome.code == 0, outcome.err
+    split = json.loads((out / "split.json").read_text())
+    assert split["train"] == ["walk_1"]
+    human, robot = load_motion(out / "human" / "walk_1.npz"), load_motion(out / "g1" / f"walk_1.{suffix}")
+    assert isinstance(human, HumanClip)
+    assert isinstance(robot, RobotClip)
+    assert (human.fps, human.provenance.licence) == (30.0, LICENCE)
+    found = retarget_by_ik(human, load_robot())
+    np.testing.assert_allclose(robot.joint_pos, found.joint_pos, atol=1e-5)
+
+
+# As a whole
+
+
+@pytest.mark.slow
+def test_the_robot_follows_the_whole_sample(clips: dict[str, HumanClip]) -> None:
+    robot = load_robot()
+    lower, upper = robot.limits.T
+    begin = time.process_time()
+    for name, human in clips.items():
+        clip = retarget_by_ik(human, robot)
+        assert ((clip.joint_pos >= lower) & (clip.joint_pos <= upper)).all()
+        poses = forward_kinematics(
+            robot, *(torch.from_numpy(array) for array in (clip.joint_pos, clip.root_pos_w, clip.root_quat_w))
+        )
+        for side, link in enumerate(robot.link_indices(robot.feet)):
+            toe = poses.pos[:, link].numpy() + poses.rot[:, link].numpy() @ Sole.of(robot, robot.feet[side]).toe
+            stands = stances(human)[:, side]
+            slide = np.linalg.norm(np.diff(toe[:, :2], axis=0), axis=1)[stands[1:] & stands[:-1]] * clip.fps
+            assert slide.max() < 0.01, name  # m/s
+    assert time.process_time() - begin < 90

@@ -141,20 +141,13 @@ def unquantized(model: DualEncoderVQVAE, features: Tensor) -> Tensor:
         return model.decoder(model.robot_encoder(features))
 
 
-def start(
-    downsample: int,
-    robot: Tensor,
-    human: Tensor | None = None,
-    latent_dim: int = 8,
-    weight: Tensor | None = None,
-) -> DualEncoderVQVAE:
+def start(downsample: int, robot: Tensor, human: Tensor | None = None, latent_dim: int = 8) -> DualEncoderVQVAE:
     torch.manual_seed(0)
     config = tiny_model(downsample=downsample)
     config.network.latent_dim = latent_dim
     model = DualEncoderVQVAE(robot.shape[-1], HUMAN, config)
     human = torch.zeros(0, robot.shape[1], HUMAN) if human is None else human
-    weight = torch.ones(robot.shape[-1]) if weight is None else weight
-    model.start_from_data(robot, weight, robot[: len(human)], human)
+    model.start_from_data(robot, robot[: len(human)], human)
     return model.eval()
 
 
@@ -162,16 +155,6 @@ def test_with_all_dimensions_the_start_gives_the_motion_back(downsample: int) ->
     data = motion(40, 16, ROBOT) + torch.linspace(-1, 1, ROBOT)
     model = start(downsample, data, latent_dim=ROBOT * downsample)
     torch.testing.assert_close(unquantized(model, data), data, atol=1e-4, rtol=1e-4)
-
-
-def test_the_start_keeps_best_what_counts_most(downsample: int) -> None:
-    data = motion(200, 16, ROBOT)
-    weight = torch.ones(ROBOT)
-    weight[:2] = 100.0
-    plain, weighted = (start(downsample, data, latent_dim=4, weight=given) for given in (None, weight))
-    errors = [(unquantized(model, data) - data).square().mean((0, 1)) for model in (plain, weighted)]
-    assert errors[1][:2].sum() < errors[0][:2].sum()
-    assert (weight * errors[1]).sum() < (weight * errors[0]).sum()
 
 
 def test_with_fewer_dimensions_the_start_loses_the_least_that_a_linear_path_can(downsample: int) -> None:

@@ -18,8 +18,9 @@ from g1_vq_retarget.motion.time import runs, velocity
 from g1_vq_retarget.robot import Joint, RobotModel, forward_kinematics, index_by_name
 
 # A foot stands while its ball is lower than this above its usual place and slower than this, in leg lengths and leg
-# lengths a second; shorter stances, and shorter gaps in them, are not believed, s.
-STANCE_HEIGHT, STANCE_SPEED, STANCE_TIME = 0.04, 0.45, 0.1
+# lengths a second, and its sole faces down rather than back, as a kneeling body's does (cosine); shorter stances, and
+# shorter gaps in them, are not believed, s.
+STANCE_HEIGHT, STANCE_SPEED, STANCE_UPRIGHT, STANCE_TIME = 0.04, 0.45, 0.3, 0.1
 # A foot goes over from its anchor to its own path, and back, within so many seconds.
 BLEND_TIME = 0.25
 # A standing foot is flat until its heel is raised by this angle, rad: less is the noise of a capture.
@@ -92,13 +93,14 @@ def toe_site(foot: str) -> str:
 
 
 def stances(human: HumanClip) -> np.ndarray:
-    """(T, 2) whether the left and the right foot stand on the floor: the ball is low and still."""
+    """(T, 2) whether the left and the right foot stand on the floor: the ball is low and still, the sole below."""
     ball = human.joint_pos_w[:, _BALLS] / human.leg_length
     low = ball[..., 2] - _floor(human) / human.leg_length < STANCE_HEIGHT
     still = np.linalg.norm(velocity(ball, human.fps), axis=-1) < STANCE_SPEED
+    upright = human.joint_rot_w[:, _ANKLES, 2, 1] > STANCE_UPRIGHT
     believed = np.ones((max(round(STANCE_TIME * human.fps), 1), 1), dtype=bool)
     # the border is held as it is, so that a stance the clip begins in counts from the first frame
-    padded = np.pad(low & still, ((len(believed), len(believed)), (0, 0)), mode="edge")
+    padded = np.pad(low & still & upright, ((len(believed), len(believed)), (0, 0)), mode="edge")
     return binary_opening(binary_closing(padded, believed), believed)[len(believed) : -len(believed)]
 
 
@@ -174,7 +176,7 @@ def _toe(human: HumanClip, robot: RobotModel, side: int, pelvis: Pose, standing:
         anchor[begin:end, :2] = free[begin:end, :2].mean(axis=0)
         yaw[begin:end] = np.angle(np.exp(1j * yaw[begin:end]).mean())
     raised = np.arcsin(_unit(ball_rest)[1]) - np.arcsin(_bone(human, _ANKLES[side], _BALLS[side])[:, 2])
-    level = _about_z(yaw) * Rotation.from_rotvec(np.outer((raised - FLAT_PITCH).clip(0), (0, 1, 0)))
+    level = _about_z(yaw) * Rotation.from_rotvec(np.outer((raised - FLAT_PITCH).clip(0) * 0, (0, 1, 0)))
 
     pos = free + _faded(anchor - free, standing, human.fps)
     rotation = Rotation.from_rotvec(_faded((level * rotation.inv()).as_rotvec(), standing, human.fps)) * rotation

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from g1_vq_retarget.data.ik_targets import Place, Sole, Turn, ik_targets, rest_positions, toe_site
 from g1_vq_retarget.errors import UserError
 from g1_vq_retarget.motion import HumanClip, RobotClip
-from g1_vq_retarget.robot import Link, RobotModel, build_mjcf
+from g1_vq_retarget.robot import Joint, Link, RobotModel, build_mjcf
 
 # What a radian off the default pose and a radian a step cost, against wandering where the targets leave freedom.
 POSTURE_COST, DAMPING_COST = 0.1, 1.0
@@ -63,7 +63,7 @@ def retarget_by_ik(
     posture.set_target_from_configuration(configuration)
     tasks = [*place_tasks, *turn_tasks, posture, mink.DampingTask(model, DAMPING_COST)]
     ranges = mink.ConfigurationLimit(model)
-    for joint, lower, upper in _like_a_human(robot):
+    for joint, lower, upper in _human_limits(robot):
         address = model.joint(joint).qposadr[0]
         ranges.lower[address] = max(ranges.lower[address], lower)
         ranges.upper[address] = min(ranges.upper[address], upper)
@@ -107,27 +107,30 @@ def _import_solver() -> tuple[Any, Any]:
     return mink, mujoco
 
 
-def _like_a_human(robot: RobotModel) -> Iterator[tuple[str, float, float]]:
-    """Joints of the arms with the lower and upper limit, rad, between which they move as a human's do.
+def _human_limits(robot: RobotModel) -> Iterator[tuple[str, float, float]]:
+    """Joints of the arms with the limits, rad, between which they move as a human's do.
 
     An elbow bends no further back than straight. An arm raised sideways beyond the axis of the shoulder's first joint
-    would come down on its other side, where it ends at a limit and stays.
+    would come down on the far side of it, where it meets a limit and stays.
     """
     rest = rest_positions(robot)
     links = {link.name: link for link in robot.links}
     for shoulder, elbow, hand in robot.arms:
         upper, fore = rest[elbow] - rest[shoulder], rest[hand] - rest[elbow]
-        pitch = links[str(links[shoulder].parent)]
-        tilt = Rotation.from_quat(pitch.quat_wxyz, scalar_first=True).apply(np.sign(rest[shoulder][1]) * _axis(pitch))
-        raised = _angle(upper, tilt, _axis(links[shoulder]))
-        yield links[shoulder].joint.name, *sorted((raised, -np.sign(raised) * np.inf))
-        yield links[elbow].joint.name, -np.inf, _angle(fore, upper, _axis(links[elbow]))
+        outwards = np.sign(rest[shoulder][1])
+        first = links[str(links[shoulder].parent)]
+        first_axis = Rotation.from_quat(first.quat_wxyz, scalar_first=True).apply(_hinge(first).axis)
+        raised = _angle(upper, outwards * first_axis, np.array(_hinge(links[shoulder]).axis))
+        straight = _angle(fore, upper, np.array(_hinge(links[elbow]).axis))
+        yield _hinge(links[shoulder]).name, min(raised, -outwards * np.inf), max(raised, -outwards * np.inf)
+        yield _hinge(links[elbow]).name, -np.inf, straight
 
 
-def _axis(link: Link) -> np.ndarray:
-    return np.array(link.joint.axis)
+def _hinge(link: Link) -> Joint:
+    assert link.joint is not None
+    return link.joint
 
 
 def _angle(start: np.ndarray, end: np.ndarray, axis: np.ndarray) -> float:
     """Angle about an axis from one direction (3,) to another, rad."""
-    return float(np.arctan2(np.cross(start, end) @ axis, (start @ end) - (start @ axis) * (end @ axis)))
+    return float(np.arctan2(np.cross(start, end) @ axis, start @ end - (start @ axis) * (end @ axis)))

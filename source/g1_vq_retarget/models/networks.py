@@ -163,19 +163,17 @@ def build_decoder(features: int, config: NetworkConfig) -> nn.Module:
 
 
 @torch.no_grad()
-def start_from_klt(encoder: Encoder, decoder: Decoder, patches: Tensor, weight: Tensor) -> None:
+def start_from_klt(encoder: Encoder, decoder: Decoder, patches: Tensor) -> None:
     """Set the linear paths to the Karhunen-Loève transform of patches of motion.
 
     Args:
         patches: (N, downsample, D) normalised features.
-        weight: (D,) what a squared error of each feature counts; that of the latents then counts the same.
 
     Channels are ordered by falling variance. If the patches have fewer dimensions than the latent has channels, the
     rest of the channels stays empty.
     """
     _, step, features = patches.shape
-    scale = weight.double().sqrt()
-    flat = (patches.double() * scale).reshape(len(patches), -1)
+    flat = patches.reshape(len(patches), -1).double()
     mean = patches.double().mean((0, 1))  # one for all frames of a patch, as the decoder has one bias for them
     _, basis = torch.linalg.eigh(torch.cov(flat.T))
     latent_dim = encoder.linear.out_channels
@@ -185,13 +183,13 @@ def start_from_klt(encoder: Encoder, decoder: Decoder, patches: Tensor, weight: 
     # the sign of an eigenvector is arbitrary: make the result the same on every machine
     basis = basis * torch.where(basis.abs().amax(0) == basis.amax(0), 1.0, -1.0)
     directions = basis.T.reshape(kept, step, features).transpose(1, 2)  # latent, feature, frame: a kernel
-    for layer, factor in ((encoder.linear, scale), (decoder.linear, 1 / scale)):
+    for layer in (encoder.linear, decoder.linear):
         layer.weight.zero_()
-        layer.weight[:kept] = (directions * factor[:, None]).to(layer.weight)
+        layer.weight[:kept] = directions.to(layer.weight)
     assert encoder.linear.bias is not None
     assert decoder.linear.bias is not None
     encoder.linear.bias.zero_()
-    encoder.linear.bias[:kept] = -(basis.T @ (mean * scale).repeat(step)).to(encoder.linear.bias)
+    encoder.linear.bias[:kept] = -(basis.T @ mean.repeat(step)).to(encoder.linear.bias)
     decoder.linear.bias.copy_(mean)
 
 

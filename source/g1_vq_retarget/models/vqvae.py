@@ -75,7 +75,7 @@ class DualEncoderVQVAE(nn.Module):
         return self.quantizer.bits * fps / self.downsample
 
     @torch.no_grad()
-    def start_from_data(self, robot: Tensor, weight: Tensor, paired_robot: Tensor, paired_human: Tensor) -> None:
+    def start_from_data(self, robot: Tensor, paired_robot: Tensor, paired_human: Tensor) -> None:
         """Start from what has a closed form: training then only has to improve on it.
 
         With `resnet` networks the robot path becomes a transform coder of training windows: KLT in, KLT out. The
@@ -84,12 +84,11 @@ class DualEncoderVQVAE(nn.Module):
 
         Args:
             robot: (N, T, D) robot windows of the training split.
-            weight: (D,) what a squared error of each feature counts.
             paired_robot, paired_human: (P, T, D) and (P, T, H) windows of the same motions; P may be 0.
         """
         if isinstance(self.robot_encoder, Encoder) and isinstance(self.decoder, Decoder):
             patches = robot.unflatten(1, (-1, self.downsample)).flatten(0, 1)
-            start_from_klt(self.robot_encoder, self.decoder, patches, weight)
+            start_from_klt(self.robot_encoder, self.decoder, patches)
             if len(paired_human) and isinstance(self.human_encoder, Encoder):
                 start_from_regression(self.human_encoder, self.robot_encoder, paired_human, paired_robot)
         self.quantizer.place_codes(self.robot_encoder(robot))

@@ -34,7 +34,7 @@ from g1_vq_retarget.models import ModelConfig
 from g1_vq_retarget.robot import RobotModel
 from g1_vq_retarget.training.batches import batches_per_epoch, epoch_batches, load_batch
 from g1_vq_retarget.training.checkpoint import build_model, save_checkpoint
-from g1_vq_retarget.training.losses import LossConfig, feature_weights, losses
+from g1_vq_retarget.training.losses import LossConfig, losses
 from g1_vq_retarget.training.metrics import evaluate
 from g1_vq_retarget.training.state import Progress, load_state, save_state
 
@@ -254,9 +254,7 @@ def _starting_weights(config: TrainConfig, split: Split, spec: FeatureSpec) -> d
     model = build_model(spec, config.model)
     rows = torch.randperm(len(split))[:START_WINDOWS].numpy()
     pairs = load_batch(split, spec, np.asarray(split.human_rows), np.arange(len(split.human)))
-    robot = torch.from_numpy(split.robot_features(rows, spec))
-    weight = feature_weights(robot.shape[-1], spec.joints, config.loss.root)
-    model.start_from_data(robot, weight, pairs.robot, pairs.human)
+    model.start_from_data(torch.from_numpy(split.robot_features(rows, spec)), pairs.robot, pairs.human)
     return model.state_dict()
 
 

@@ -36,8 +36,9 @@ class LossConfig:
     align_moves_robot: bool = False
     """Let the alignment pull the robot's latents to the human's too, as the original did; otherwise only the human
     encoder follows, and the robot path is not made worse by what a human pose cannot tell."""
-    root: float = 1.0
-    """Weight of the root stream against the joints in recon, vel and cross."""
+    root: float = 3.0
+    """Weight of the root stream against the joints in recon, vel and cross. Errors of its velocity add up to a way:
+    a body at rest must not drift."""
 
 
 def motion_error(motion: Tensor, target: Tensor, joints: int, root_weight: float) -> Tensor:
@@ -46,14 +47,6 @@ def motion_error(motion: Tensor, target: Tensor, joints: int, root_weight: float
     if motion.shape[-1] > joints:
         error = error + root_weight * F.mse_loss(motion[..., joints:], target[..., joints:])
     return error
-
-
-def feature_weights(features: int, joints: int, root_weight: float) -> Tensor:
-    """(D,) what a squared error of each feature counts in `motion_error`, relative to that of a joint."""
-    weight = torch.ones(features)
-    if features > joints:
-        weight[joints:] = root_weight * joints / (features - joints)
-    return weight
 
 
 def infonce(human: Tensor, robot: Tensor, temperature: float) -> Tensor:
