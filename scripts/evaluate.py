@@ -56,7 +56,7 @@ def main(args: Args) -> None:
         raise UserError(f"--json {args.json}: the picture will have this name; choose another suffix")
     split = folder.split(args.split)
     robot = spec.robot_model()
-    result = evaluate(checkpoint.model, split, spec, robot)
+    result = evaluate(checkpoint.model, split, spec, robot, human=checkpoint.info["human_windows"] > 0)
     protocol = folder.manifest["protocol"]
     print(f"{checkpoint.path} on {args.split} of {args.data} ({protocol} protocol)")
     for name, value in result.metrics.items():

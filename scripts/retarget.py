@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -10,8 +11,10 @@ from typing import Annotated, Literal
 import tyro
 
 from g1_vq_retarget.errors import UserError, reporting
-from g1_vq_retarget.motion import HumanClip, RobotClip, path_length, resample
+from g1_vq_retarget.files import replacing
+from g1_vq_retarget.motion import HumanClip, RobotClip, path_length
 from g1_vq_retarget.motion.formats import JointOrder, QuatOrder, SaveFormat, Unit, UpAxis, load_motion, save_motion
+from g1_vq_retarget.motion.formats.unitree_csv import FPS as UNITREE_CSV_FPS
 from g1_vq_retarget.retarget import Retargeter
 
 
@@ -31,7 +34,7 @@ class Args:
     source: Annotated[Literal["human", "robot"], tyro.conf.arg(name="from")] = "human"
     """Whose motion the input is."""
     fps: float | None = None
-    """Rate of the output, by default the model's."""
+    """Rate of the output, by default the model's; for csv, which cannot tell it, 30."""
     input_fps: float | None = None
     """Rate of an input whose format tells none (CSV; 30 if not given)."""
     bvh_up: UpAxis | None = None
@@ -50,6 +53,10 @@ def main(args: Args) -> None:
     for flag, fps in (("--fps", args.fps), ("--input-fps", args.input_fps)):
         if fps is not None and not (math.isfinite(fps) and fps > 0):
             raise UserError(f"{flag} must be a positive number, it is {fps:g}")
+    if args.tokens is not None and args.tokens.resolve() == args.output.resolve():
+        raise UserError(f"--output and --tokens both name {args.output}; choose two files")
+    if args.output.suffix in (".csv", ".npy", ".bvh") and args.format.startswith(("npz", "tracking")):
+        raise UserError(f"--output {args.output} would be an NPZ file; name it .npz or choose another --format")
     retargeter = Retargeter(args.checkpoint)
     clip = load_motion(
         args.input,
@@ -64,11 +71,15 @@ def main(args: Args) -> None:
     if not isinstance(clip, wanted):
         other = "robot" if args.source == "human" else "human"
         raise UserError(f"{args.input}: holds {other} motion; use --from {other} or another file")
-    result = retargeter.retarget(clip)
-    motion = result.motion if args.fps is None else resample(result.motion, args.fps)
-    save_motion(motion, args.output, args.format, robot=retargeter.robot)
+    # a CSV does not tell its rate, and whoever reads it takes Unitree's
+    fps = UNITREE_CSV_FPS if args.fps is None and args.format == "csv" else args.fps
+    result = retargeter.retarget(clip, fps)
+    motion = result.motion
+    with replacing(args.tokens) if args.tokens is not None else nullcontext() as tokens:  # both files or none
+        if tokens is not None:
+            result.tokens.save(tokens)
+        save_motion(motion, args.output, args.format, robot=retargeter.robot)
     if args.tokens is not None:
-        result.tokens.save(args.tokens)
         print(f"wrote {args.tokens}: {len(result.tokens.tokens)} steps of {len(result.tokens.codebook_sizes)} tokens")
     print(f"wrote {args.output}: {len(motion)} frames at {motion.fps:g} fps, {retargeter.bits_per_second:.0f} bits/s")
     before, after = path_length(clip), path_length(motion)

@@ -11,8 +11,7 @@ import tyro
 from g1_vq_retarget.data.process import WindowConfig, pair_by_stem, process, read_split
 from g1_vq_retarget.data.sample import process_sample
 from g1_vq_retarget.errors import UserError, reporting
-from g1_vq_retarget.motion.formats.bvh import read_bvh
-from g1_vq_retarget.motion.formats.unitree_csv import read_unitree_csv
+from g1_vq_retarget.motion.formats import QuatOrder, Unit, UpAxis, read_bvh, read_unitree_csv
 from g1_vq_retarget.robot import load_robot
 
 LAFAN1_LICENCE = "CC BY-NC-ND 4.0 (LAFAN1, Ubisoft La Forge)"
@@ -33,6 +32,12 @@ class Args:
     """Folder of human files: BVH; without it only robot windows are made."""
     split: Path | None = None
     """JSON with the clip names of train, val and test; the heldout protocol needs it."""
+    bvh_up: UpAxis | None = None
+    """Up axis of the BVH files, where the motion itself does not settle it."""
+    bvh_unit: Unit | None = None
+    """Unit of the BVH files, where the length of the legs does not settle it."""
+    quat_order: QuatOrder | None = None
+    """Order of the quaternion in the CSV files."""
     seed: int = 0
     """What the sample is made up from: the same seed, the same motion."""
     windows: Annotated[WindowConfig, tyro.conf.arg(name="")] = field(default_factory=WindowConfig)
@@ -71,8 +76,8 @@ def read_files(args: Args) -> dict:
         args.out,
         args.windows,
         robot,
-        lambda path: read_unitree_csv(path, robot=robot, licence=LAFAN1_LICENCE),
-        lambda path: read_bvh(path, licence=LAFAN1_LICENCE),
+        lambda path: read_unitree_csv(path, robot=robot, licence=LAFAN1_LICENCE, quat_order=args.quat_order),
+        lambda path: read_bvh(path, licence=LAFAN1_LICENCE, up=args.bvh_up, unit=args.bvh_unit),
     )
 
 

@@ -53,6 +53,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
         UserError: the folder cannot be made or the file cannot be written.
     """
     path = Path(path)
+    if not path.name or path.is_dir():
+        raise UserError(f"{path} is a folder, expected the name of a file to write")
     temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

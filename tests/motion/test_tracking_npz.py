@@ -73,7 +73,7 @@ def test_keys_shapes_and_names_are_those_of_the_flavour(
 ) -> None:
     arrays = loaded(robot_clip, tmp_path / "clip.npz", robot, flavour)
     assert {key: arrays[key].shape for key in SHAPES} == SHAPES
-    assert set(arrays) - set(SHAPES) == {"joint_names", "body_names"}
+    assert set(arrays) - set(SHAPES) == {"joint_names", "body_names", "licence"}
     assert all(arrays[key].dtype == np.float32 for key in SHAPES if key != "fps")
     isaac = flavour == "isaac"
     assert tuple(arrays["joint_names"]) == (robot.joint_names_isaac if isaac else robot.joint_names)

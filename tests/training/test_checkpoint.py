@@ -54,7 +54,7 @@ def test_a_model_comes_back_with_the_same_tokens_and_motion(
     config: ModelConfig, folder: DataFolder, tmp_path: Path
 ) -> None:
     model, spec = started(folder, config), folder.spec(config.root)
-    save_checkpoint(tmp_path / "m.safetensors", model, spec, {"epoch": 3})
+    save_checkpoint(tmp_path / "m.safetensors", model, spec, {"epoch": 3, "licences": [], "human_windows": 0})
     loaded = load_checkpoint(tmp_path / "m.safetensors")
     assert loaded.spec == spec
     assert loaded.model.config == config
@@ -111,7 +111,7 @@ def test_nothing_else_is_left_beside_a_checkpoint(saved: Path) -> None:
         (lambda path: path.with_suffix(".json").write_text("[1]"), "best.json: checkpoint format_version is None"),
         (in_card(format_version=99), "best.json: checkpoint format_version is 99, this version of the package reads 1"),
         (in_card(format_version=None), "best.json: checkpoint format_version is None"),
-        (in_card(model=None), "does not fit best.json"),
+        (in_card(model=None), "best.json: lacks model"),
         (in_card(features={"robot": "g1"}), "does not fit best.json"),
         (in_card(model={"network": {"wings": 2}}), "best.json: unknown key wings"),
         (in_card(model={"network": {"width": 24}}), "does not fit best.json"),

@@ -18,6 +18,7 @@ from g1_vq_retarget.models import ModelConfig
 from g1_vq_retarget.training import loop
 from g1_vq_retarget.training.checkpoint import load_checkpoint
 from g1_vq_retarget.training.loop import OptimizerConfig, TrainConfig, train
+from g1_vq_retarget.training.losses import LossConfig
 from g1_vq_retarget.training.metrics import Evaluation
 from synthetic import data_folder, robot_clip, tiny_model, tiny_training
 
@@ -61,7 +62,7 @@ def at_call(count: int, change: Callable[[dict], dict]) -> Callable[..., dict]:
     return changed
 
 
-def interrupt(*_: object) -> Any:
+def interrupt(*_: object, **__: object) -> Any:
     raise KeyboardInterrupt
 
 
@@ -69,7 +70,8 @@ def interrupt(*_: object) -> Any:
 
 
 def test_training_lowers_the_loss(config: TrainConfig) -> None:
-    config = replace(config, epochs=8, pairs=8, optimizer=OptimizerConfig(lr=3e-3))
+    loss = LossConfig(vq=0.25, root=1.0)
+    config = replace(config, epochs=8, pairs=8, optimizer=OptimizerConfig(lr=3e-3), loss=loss)
     last = train(config)
     log = log_of(config.run)
     assert [line["epoch"] for line in log] == list(range(1, 9))
@@ -112,10 +114,10 @@ def test_the_same_seed_gives_the_same_run(config: TrainConfig, tmp_path: Path) -
 def test_best_is_the_epoch_of_least_error_on_val_from_either_side(
     config: TrainConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    codes = {"codebook_sizes": [4], "perplexity": [3.0]}
+    codes = {"codebook_sizes": [4], "perplexity": [3.0], "tokens": 100}
     scores = iter([(3.0, 1.0), (1.5, 2.0), (1.0, 9.0)])
 
-    def evaluate(*_: object) -> Evaluation:
+    def evaluate(*_: object, **__: object) -> Evaluation:
         recon, cross = next(scores)
         return Evaluation({"recon": recon, "cross": cross, **codes}, np.zeros(0), np.zeros(0))
 
@@ -223,8 +225,9 @@ def test_only_the_same_run_can_be_resumed(config: TrainConfig) -> None:
 
 
 def test_a_collapsed_vocabulary_is_told(config: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    codes = {"codebook_sizes": [20, 1000], "perplexity": [18.0, 1.2]}
-    monkeypatch.setattr(loop, "evaluate", lambda *_: Evaluation({"recon": 1.0, **codes}, np.zeros(0), np.zeros(0)))
+    codes = {"codebook_sizes": [20, 1000], "perplexity": [18.0, 1.2], "tokens": 5000}
+    told = Evaluation({"recon": 1.0, **codes}, np.zeros(0), np.zeros(0))
+    monkeypatch.setattr(loop, "evaluate", lambda *_, **__: told)
     with pytest.warns(
         UserWarning, match=r"epoch 1: level 1 of the vocabulary has collapsed \(perplexity 1\.2 of 1000\)"
     ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import NamedTuple, Self
 
@@ -164,6 +165,12 @@ class RootStart:
     y: float = 0.0
     yaw: float = 0.0
     height: float = 0.8
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether all four are finite numbers."""
+        values = (self.x, self.y, self.yaw, self.height)
+        return all(isinstance(value, int | float) and math.isfinite(value) for value in values)
 
     @classmethod
     def of(cls, clip: RobotClip | HumanClip, height: float) -> Self:

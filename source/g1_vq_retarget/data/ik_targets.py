@@ -176,7 +176,7 @@ def _toe(human: HumanClip, robot: RobotModel, side: int, pelvis: Pose, standing:
         anchor[begin:end, :2] = free[begin:end, :2].mean(axis=0)
         yaw[begin:end] = np.angle(np.exp(1j * yaw[begin:end]).mean())
     raised = np.arcsin(_unit(ball_rest)[1]) - np.arcsin(_bone(human, _ANKLES[side], _BALLS[side])[:, 2])
-    level = _about_z(yaw) * Rotation.from_rotvec(np.outer((raised - FLAT_PITCH).clip(0) * 0, (0, 1, 0)))
+    level = _about_z(yaw) * Rotation.from_rotvec(np.outer((raised - FLAT_PITCH).clip(0), (0, 1, 0)))
 
     pos = free + _faded(anchor - free, standing, human.fps)
     rotation = Rotation.from_rotvec(_faded((level * rotation.inv()).as_rotvec(), standing, human.fps)) * rotation

@@ -2,8 +2,8 @@
 
 A quantizer has one vocabulary a level; a step of the latent sequence becomes one token of each level. The codes come
 from vector-quantize-pytorch, whose defaults are set here knowingly. How gradients flow is decided here, once for all
-kinds: codes see the latents but do not move them; the encoder gets the decoder's gradient straight through, and a
-commitment that pulls it to the codes.
+kinds: codes that learn see the latents but do not move them; the encoder gets the decoder's gradient straight through,
+and a commitment that pulls it to the codes.
 """
 
 from __future__ import annotations
@@ -154,11 +154,7 @@ class Residual(Quantizer):
 
 
 class _Projected(Quantizer):
-    """Codes of a few directions of the latent: a linear way in and a linear way back.
-
-    The projections are a codebook like any other: they learn to leave as little as they can, a mean squared error
-    against the latents, which it does not move.
-    """
+    """Codes of a few directions of the latent: a linear way in and a linear way back."""
 
     def __init__(self, dim: int, directions: int, config: QuantizerConfig) -> None:
         super().__init__(config)
@@ -191,11 +187,18 @@ class _Projected(Quantizer):
 
 
 class Scalar(_Projected):
-    """Finite scalar quantization of the directions of largest variance."""
+    """Finite scalar quantization of the directions of largest variance.
+
+    Directions and range are placed once and then fixed; the encoder learns to use them, held by the commitment. If they
+    learned too, latents outside the range would carry no gradient to bring the range after them, and direction after
+    direction would come to rest at one end: seen in training, after some five epochs.
+    """
 
     def __init__(self, dim: int, config: QuantizerConfig) -> None:
         self.scalar_levels = [level for group in config.fsq_levels for level in group]
         super().__init__(dim, len(self.scalar_levels), config)
+        self.project_in.requires_grad_(False)
+        self.project_out.requires_grad_(False)
         self.groups = [len(group) for group in config.fsq_levels]
         self.codebook_sizes = tuple(math.prod(group) for group in config.fsq_levels)
         # Equal steps on [-1, 1] ends included, clamped: a uniform scalar quantizer. The library's default squashes
@@ -212,8 +215,7 @@ class Scalar(_Projected):
         parts = self.project_in(latent).split(self.groups, dim=-1)
         pairs = [fsq(part) for fsq, part in zip(self._fsq(), parts, strict=True)]
         codes = self.project_out(torch.cat([values for values, _ in pairs], -1))
-        tokens = torch.stack([indices.long() for _, indices in pairs], -1)
-        return codes, tokens, F.mse_loss(codes, latent)
+        return codes, torch.stack([indices.long() for _, indices in pairs], -1), latent.new_zeros(())
 
     def _reach(self, deviation: Tensor) -> tuple[Tensor, Tensor]:
         levels = torch.tensor(self.scalar_levels).to(deviation)
@@ -225,7 +227,10 @@ class Scalar(_Projected):
 
 
 class Sign(_Projected):
-    """Lookup-free quantization: the signs of the directions of largest variance."""
+    """Lookup-free quantization: the signs of the directions of largest variance.
+
+    Directions and sizes learn to leave as little of the latents as they can, and the entropy loss spreads the signs.
+    """
 
     def __init__(self, dim: int, config: QuantizerConfig) -> None:
         bits = config.codebook_size.bit_length() - 1
@@ -240,7 +245,6 @@ class Sign(_Projected):
             keep_num_codebooks_dim=True,
             entropy_loss_weight=config.entropy,
             commitment_loss_weight=0.0,
-            # the library's inputs are far from +-1 apart; ours have unit variance, where 100 would saturate
             diversity_gamma=1.0,
         )
 
@@ -248,6 +252,7 @@ class Sign(_Projected):
         return self.project_out(self.signs.indices_to_codes(tokens, project_out=False))
 
     def _quantize(self, latent: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        # inputs have about unit variance: the library's inverse temperature of 100 would leave no gradient
         signs, tokens, entropy = self.signs(self.project_in(latent), inv_temperature=1.0)
         codes = self.project_out(signs)
         return codes, tokens.long(), F.mse_loss(codes, latent) + entropy

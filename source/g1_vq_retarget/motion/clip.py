@@ -37,6 +37,12 @@ class Provenance:
     licence: str = ""
 
 
+def require_rate(fps: float) -> None:
+    """Refuse frames a second that no motion has: 0.01 to 100,000 is far beyond what does."""
+    if not (np.isfinite(fps) and 0.01 <= fps <= 1e5):
+        raise MotionError(f"fps must be a positive number between 0.01 and 100000, it is {fps:g}")
+
+
 @dataclass(frozen=True)
 class Clip:
     """What every motion has.
@@ -56,8 +62,7 @@ class Clip:
     provenance: Provenance = field(default_factory=Provenance, kw_only=True)
 
     def __post_init__(self) -> None:
-        if not (np.isfinite(self.fps) and self.fps > 0):
-            raise MotionError(f"fps must be a positive number, it is {self.fps}")
+        require_rate(self.fps)
         frames = len(self.root_pos_w)
         if frames == 0:
             raise MotionError("the motion has no frames")

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.interpolate import CubicSpline, make_interp_spline
 from scipy.spatial.transform import Rotation, Slerp
 
-from g1_vq_retarget.motion.clip import HumanClip, RobotClip
+from g1_vq_retarget.motion.clip import HumanClip, RobotClip, require_rate
 
 Interpolation = Literal["linear", "cubic"]
 AnyClip = TypeVar("AnyClip", RobotClip, HumanClip)
@@ -34,6 +34,7 @@ def resample(clip: AnyClip, fps: float, interpolation: Interpolation = "cubic") 
 
     Positions and joint angles are interpolated linearly or by a cubic spline (not-a-knot), rotations by slerp.
     """
+    require_rate(fps)
     frames = resampled_length(len(clip), clip.fps, fps)
     if len(clip) == 1 or fps == clip.fps:
         return replace(clip, fps=float(fps))

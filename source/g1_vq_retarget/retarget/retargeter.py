@@ -13,6 +13,7 @@ from g1_vq_retarget.data.features import RootStart
 from g1_vq_retarget.errors import UserError
 from g1_vq_retarget.motion import HumanClip, Provenance, RobotClip, resample
 from g1_vq_retarget.retarget.tokens import MotionTokens
+from g1_vq_retarget.robot import index_by_name
 from g1_vq_retarget.training.checkpoint import load_checkpoint
 
 
@@ -36,7 +37,7 @@ class Retargeter:
 
         retargeter = Retargeter("runs/first")
         result = retargeter.retarget(load_motion("dance.bvh"))
-        save_motion(result.motion, "dance.npz")
+        save_motion(result.motion, "dance.npz", "npz")
 
     Args:
         checkpoint: a run folder (its best checkpoint) or a .safetensors file.
@@ -66,10 +67,10 @@ class Retargeter:
         """Nominal rate of the tokens."""
         return self.model.bits_per_second(self.spec.fps)
 
-    def retarget(self, clip: HumanClip | RobotClip) -> Retargeted:
-        """Encode and decode: exactly `decode(encode(clip))`."""
+    def retarget(self, clip: HumanClip | RobotClip, fps: float | None = None) -> Retargeted:
+        """Encode and decode: exactly `decode(encode(clip), fps)`."""
         tokens = self.encode(clip)
-        motion, held = self.decode(tokens)
+        motion, held = self.decode(tokens, fps)
         return Retargeted(motion, tokens, held)
 
     @torch.inference_mode()
@@ -131,8 +132,12 @@ class Retargeter:
         return tokens
 
     @torch.inference_mode()
-    def decode(self, tokens: MotionTokens) -> tuple[RobotClip, Held]:
-        """The motion of tokens at the model's rate, its root in the world, joints held at their limits where known.
+    def decode(self, tokens: MotionTokens, fps: float | None = None) -> tuple[RobotClip, Held]:
+        """The motion of tokens, its root in the world, joints held at their limits where known.
+
+        Args:
+            tokens: of this model.
+            fps: rate of the motion, by default the model's; another is resampled to.
 
         Raises:
             UserError: the tokens were made by other weights.
@@ -142,13 +147,21 @@ class Retargeter:
                 f"tokens of '{tokens.name}' were made by other weights than {self.checkpoint.path}; "
                 "decode them with the checkpoint that made them"
             )
+        covered = len(tokens.tokens) * self.model.downsample
+        sizes = self.model.quantizer.codebook_sizes
+        if tokens.codebook_sizes != sizes or tokens.fps != self.spec.fps or not 0 < tokens.frames <= covered:
+            raise UserError(
+                f"tokens of '{tokens.name}' tell {tokens.frames} frames at {tokens.fps:g} fps of "
+                f"{tokens.codebook_sizes}; of this model they can be 1 to {covered} at {self.spec.fps:g} fps of {sizes}"
+            )
         steps = torch.from_numpy(tokens.tokens.astype(np.int64)).unsqueeze(0).to(self.device)
         features = self.model.decode(steps, tokens.frames)[0].cpu().numpy().astype(np.float64)
         origin = Provenance(source=f"decoded from tokens of {tokens.source or tokens.name}", licence=tokens.licence)
         motion = self.spec.robot_clip(features, tokens.name, tokens.start, origin)
+        motion = motion if fps is None else resample(motion, fps)
         if self.robot is None:
             return motion, Held(0.0, 0.0)
-        lower, upper = self.robot.limits.T
+        lower, upper = self.robot.limits[index_by_name(self.robot.joint_names, motion.joint_names)].T
         joints = np.clip(motion.joint_pos, lower, upper)
         excess = np.abs(joints - motion.joint_pos)
         return replace(motion, joint_pos=joints), Held(float((excess > 0).mean()), float(excess.max()))

@@ -55,6 +55,8 @@ class MotionTokens:
     def check(self, where: str) -> None:
         """Refuse tokens that no quantizer of this vocabulary makes; the UserError names `where` they come from."""
         levels = len(self.codebook_sizes)
+        if type(self.frames) is not int or type(self.fps) is not float or not self.start.is_finite:
+            raise UserError(f"{where}: frames, fps and start must be finite numbers")
         if self.tokens.ndim != 2 or self.tokens.shape[1] != levels or self.tokens.dtype.kind not in "iu":
             raise UserError(f"{where}: tokens must be integers (steps, {levels}), they are {self.tokens.shape}")
         if len(self.tokens) == 0:

@@ -12,6 +12,8 @@ import numpy as np
 import yaml
 from scipy.spatial.transform import Rotation
 
+from g1_vq_retarget.errors import UserError
+
 
 @dataclass(frozen=True)
 class Motor:
@@ -170,8 +172,15 @@ def index_by_name(have: Sequence[str], want: Sequence[str]) -> list[int]:
 
 @cache
 def load_robot(name: str = "g1") -> RobotModel:
-    """Read `robot/<name>.yaml` of this package."""
-    text = resources.files("g1_vq_retarget.robot").joinpath(f"{name}.yaml").read_text(encoding="utf-8")
+    """Read `robot/<name>.yaml` of this package.
+
+    Raises:
+        UserError: there is no such robot.
+    """
+    file = resources.files("g1_vq_retarget.robot").joinpath(f"{name}.yaml")
+    if not file.is_file():
+        raise UserError(f"no robot '{name}' in this package; it knows: g1")
+    text = file.read_text(encoding="utf-8")
     table = yaml.safe_load(text)
     motors = {key: _motor(**entry) for key, entry in table["motors"].items()}
     return RobotModel(

@@ -98,11 +98,14 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise UserError(f"{weights}: damaged or no safetensors file ({error}); copy it again") from error
     if info.get("weights_sha256") != sha256_of(weights):
         raise UserError(f"{weights}: is not the file that {card_path.name} was written for; copy both files again")
+    missing = [key for key in ("model", "features", "licences", "human_windows") if key not in info]
+    if missing:
+        raise UserError(f"{card_path}: lacks {', '.join(missing)}; copy both files of the checkpoint again")
     try:
         config = from_dict(ModelConfig, info["model"], str(card_path))
         spec = FeatureSpec.from_dict(info["features"])
         model = build_model(spec, config)
         model.load_state_dict(state)
-    except (KeyError, TypeError, RuntimeError) as error:
+    except (AttributeError, KeyError, TypeError, RuntimeError) as error:
         raise UserError(f"{weights}: does not fit {card_path.name} ({error}); copy both files again") from error
     return Checkpoint(model.eval(), spec, info, weights)

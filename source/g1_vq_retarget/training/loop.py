@@ -24,7 +24,7 @@ from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 from torch import Tensor
 from tqdm import tqdm
 
-from g1_vq_retarget.configuration import from_dict, to_dict
+from g1_vq_retarget.configuration import read_preset, to_dict
 from g1_vq_retarget.data.features import FeatureSpec
 from g1_vq_retarget.data.folder import DataFolder, Split
 from g1_vq_retarget.data.motion_files import MotionWindowConfig, process_motion
@@ -41,6 +41,7 @@ from g1_vq_retarget.training.state import Progress, load_state, save_state
 # Windows that the transform and the codes are placed with before training.
 START_WINDOWS = 4096
 STATE = "state.safetensors"
+RUN_FILES = ("config.yaml", "best.safetensors", "best.json", "last.safetensors", "last.json", "log.json", STATE)
 
 
 @dataclass
@@ -141,12 +142,18 @@ def train(config: TrainConfig) -> dict:
         model.parameters(), lr=config.optimizer.lr, weight_decay=config.optimizer.weight_decay, betas=(0.9, 0.99)
     )
     wrapped, optimizer = fabric.setup(model, optimizer)
-    progress = load_state(config.run / STATE, model, optimizer) if config.resume else Progress()
+    progress = Progress()
+    if config.resume:
+        progress = load_state(config.run / STATE, model, optimizer)
+    elif fabric.is_global_zero:
+        save_state(config.run / STATE, model, optimizer, progress)
+    fabric.barrier()
+    human_windows = len(split.human) if config.pairs else 0
     steps = batches_per_epoch(split, config.batch_size) * config.epochs
 
     def save(name: str, metrics: dict) -> None:
         info = {"epoch": progress.epoch, "metrics": metrics, "window": folder.window, "label": config.label}
-        info |= {"licences": folder.manifest["licences"], "seed": config.seed, "human_windows": len(split.human)}
+        info |= {"licences": folder.manifest["licences"], "seed": config.seed, "human_windows": human_windows}
         save_checkpoint(config.run / f"{name}.safetensors", model, spec, info)
 
     started = time.monotonic() - progress.seconds
@@ -172,7 +179,12 @@ def train(config: TrainConfig) -> dict:
                 _require_finite(terms, progress.step, config.run)
                 optimizer.zero_grad()
                 fabric.backward(terms["total"])
-                fabric.clip_gradients(wrapped, optimizer, max_norm=config.optimizer.clip)
+                norm = fabric.clip_gradients(
+                    wrapped, optimizer, max_norm=config.optimizer.clip, error_if_nonfinite=False
+                )
+                _require_finite(
+                    {"total": cast(Tensor, norm), "gradient": cast(Tensor, norm)}, progress.step, config.run
+                )
                 optimizer.step()
                 means.add(terms)
                 progress.step += 1
@@ -186,7 +198,7 @@ def train(config: TrainConfig) -> dict:
                 if validation is not None:
                     score = float("inf")
                     if epoch % config.validate_every == 0 or epoch == config.epochs:
-                        line["val"] = evaluate(model, validation, spec, robot).metrics
+                        line["val"] = evaluate(model, validation, spec, robot, human=human_windows > 0).metrics
                         score = line["val"]["recon"] + line["val"].get("cross", 0.0)
                         _warn_of_collapse(line["val"], epoch)
                 metrics = line.get("val", line["train"])
@@ -194,7 +206,7 @@ def train(config: TrainConfig) -> dict:
                     progress.best = score
                     save("best", metrics)
                 save("last", metrics)
-                _write_log(config.run, progress.log)
+                _write(config.run / "log.json", json.dumps(progress.log, indent=1))
                 _to_tensorboard(fabric, line)
                 save_state(config.run / STATE, model, optimizer, progress)
                 shown = {key: f"{metrics[key]:.4f}" for key in ("recon", "cross") if key in metrics}
@@ -276,13 +288,15 @@ def _require_finite(terms: dict[str, Tensor], step: int, run: Path) -> None:
     names = [name for name, value in terms.items() if name != "total" and not torch.isfinite(value)]
     raise UserError(
         f"training stopped at step {step}: loss term {', '.join(names) or 'total'} is not a finite number; "
-        f"lower --optimizer.lr or look at the data; the last checkpoint in {run} is from the epoch before"
+        f"lower --optimizer.lr or look at the data; the checkpoints in {run}, if any, are of the epochs before"
     )
 
 
 def _warn_of_collapse(metrics: dict, epoch: int) -> None:
     """Say so when a level uses hardly any of its codes."""
-    sizes, perplexities = metrics["codebook_sizes"], metrics["perplexity"]
+    perplexities = metrics["perplexity"]
+    # no more codes can be in use than there are tokens
+    sizes = [min(size, metrics["tokens"]) for size in metrics["codebook_sizes"]]
     poor = [i for i, (size, ppl) in enumerate(zip(sizes, perplexities, strict=True)) if ppl < max(1.5, 0.01 * size)]
     if poor:
         warnings.warn(
@@ -300,13 +314,18 @@ def _check(config: TrainConfig) -> None:
     for flag in ("epochs", "batch_size", "validate_every"):
         if getattr(config, flag) < 1:
             raise UserError(f"--{flag.replace('_', '-')} must be at least 1, it is {getattr(config, flag)}")
-    if config.pairs < 0:
-        raise UserError(f"--pairs must not be negative, it is {config.pairs}")
+    for flag in ("pairs", "seed"):
+        if getattr(config, flag) < 0:
+            raise UserError(f"--{flag} must not be negative, it is {getattr(config, flag)}")
+    if not (np.isfinite(config.optimizer.lr) and config.optimizer.lr > 0):
+        raise UserError(f"--optimizer.lr must be a positive number, it is {config.optimizer.lr}")
+    if config.model.quantizer.levels < 1:
+        raise UserError(f"--model.quantizer.levels must be at least 1, it is {config.model.quantizer.levels}")
     if config.run.exists() and not config.run.is_dir():
         raise UserError(f"{config.run}: is a file; name a folder with --run")
     if config.resume:
         _check_same_run(config)
-    elif (config.run / "config.yaml").exists() and not config.overwrite:
+    elif not config.overwrite and any((config.run / name).exists() for name in RUN_FILES):
         raise UserError(f"{config.run}: already holds a run; name another with --run, or add --resume or --overwrite")
 
 
@@ -349,9 +368,9 @@ def _make_windows(config: TrainConfig) -> Path:
 
 def _check_same_run(config: TrainConfig) -> None:
     """A run goes on with the configuration it began with."""
-    path = existing_file(config.run / "config.yaml")
+    path = config.run / "config.yaml"
+    before = to_dict(read_preset(TrainConfig, path))
     existing_file(config.run / STATE)
-    before = to_dict(from_dict(TrainConfig, yaml.safe_load(path.read_text(encoding="utf-8")), str(path)))
     now = to_dict(config)
     free = ("run", "data", "overwrite", "resume", "wandb")
     changed = [key for key in now if key not in free and now[key] != before[key]]
@@ -359,6 +378,12 @@ def _check_same_run(config: TrainConfig) -> None:
         raise UserError(
             f"{path}: {', '.join(changed)} differ from what the run began with; resume with the same "
             "--config and flags, or begin another run"
+        )
+    manifest = existing_file(config.run / "data_manifest.json").read_text(encoding="utf-8")
+    if manifest != json.dumps(DataFolder(config.windows_folder).manifest, indent=1):
+        raise UserError(
+            f"{config.windows_folder}: is not the data that {config.run} began with (its data_manifest.json); "
+            "make that again, or begin another run"
         )
 
 
@@ -372,12 +397,11 @@ def _open_run(config: TrainConfig, folder: DataFolder) -> None:
         wandb.init(project=config.wandb, name=config.run.name, dir=config.run, sync_tensorboard=True)
     if config.resume:
         return
-    config.run.mkdir(parents=True, exist_ok=True)
-    names = [f"{name}.{kind}" for name in ("best", "last") for kind in ("safetensors", "json")]
-    for stale in (*names, "log.json", STATE):
+    for stale in RUN_FILES:
         (config.run / stale).unlink(missing_ok=True)
-    (config.run / "config.yaml").write_text(yaml.safe_dump(to_dict(config), sort_keys=False), encoding="utf-8")
-    (config.run / "data_manifest.json").write_text(json.dumps(folder.manifest, indent=1), encoding="utf-8")
+    shutil.rmtree(config.run / "tensorboard", ignore_errors=True)
+    _write(config.run / "config.yaml", yaml.safe_dump(to_dict(config), sort_keys=False))
+    _write(config.run / "data_manifest.json", json.dumps(folder.manifest, indent=1))
     packages = ("g1_vq_retarget", "torch", "numpy", "scipy", "vector-quantize-pytorch", "lightning-fabric")
     origin = {
         "python": sys.version.split()[0],
@@ -385,7 +409,7 @@ def _open_run(config: TrainConfig, folder: DataFolder) -> None:
         "git_revision": _git_revision(),
         "command": sys.argv,
     }
-    (config.run / "origin.json").write_text(json.dumps(origin, indent=1), encoding="utf-8")
+    _write(config.run / "origin.json", json.dumps(origin, indent=1))
 
 
 def _git_revision() -> str:
@@ -397,9 +421,9 @@ def _git_revision() -> str:
         return ""
 
 
-def _write_log(run: Path, log: list[dict]) -> None:
-    with replacing(run / "log.json") as temporary:
-        temporary.write_text(json.dumps(log, indent=1), encoding="utf-8")
+def _write(path: Path, text: str) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def _to_tensorboard(fabric: Fabric, line: dict) -> None:

@@ -83,10 +83,13 @@ class _Path:
 
 
 @torch.no_grad()
-def evaluate(model: DualEncoderVQVAE, split: Split, spec: FeatureSpec, robot: RobotModel | None) -> Evaluation:
+def evaluate(
+    model: DualEncoderVQVAE, split: Split, spec: FeatureSpec, robot: RobotModel | None, human: bool = True
+) -> Evaluation:
     """Every window of a split, through the robot path and, where there is a human side, the human path.
 
-    `robot` is `spec.robot_model()`; without a link table there are no distances of links.
+    `robot` is `spec.robot_model()`; without a link table there are no distances of links. `human` is whether the model
+    was trained with human motion; without, its human encoder says nothing.
 
     Metrics, for the path from the robot's tokens:
         recon, vel: mean squared error of normalised joints and of their frame-to-frame differences.
@@ -96,7 +99,9 @@ def evaluate(model: DualEncoderVQVAE, split: Split, spec: FeatureSpec, robot: Ro
         joint_error_deg: mean absolute error, degrees.
         body_error_mm, feet_error_mm: mean distance of links in the pelvis frame, mm.
         commitment: the quantizer's loss.
-        perplexity, dead_code_ratio, entropy_bits: per level, over the robot tokens of the whole split.
+        tokens: robot tokens of each level in the whole split, which the following are counted over.
+        perplexity, entropy_bits: per level.
+        dead_code_ratio: per level, unused codes among those that so many tokens could have used.
         usage_deciles: per level, the share of tokens that the most used 10 %, 20 %, … 100 % of the codes carry.
         bits_per_second, entropy_bits_per_second: nominal and empirical (per level, zeroth order), root included.
     For the path from the human's tokens, where there are pairs: the same with `cross_` before, and `cross` itself,
@@ -122,7 +127,7 @@ def evaluate(model: DualEncoderVQVAE, split: Split, spec: FeatureSpec, robot: Ro
     recon_per_window = torch.cat(paths["robot"].per_window).numpy()
 
     cross_per_window = np.zeros(0)
-    if len(split.human):
+    if human and len(split.human):
         latents = []
         for pairs in np.array_split(np.arange(len(split.human)), max(1, len(split.human) // BATCH)):
             batch = load_batch(split, spec, np.asarray(split.human_rows)[pairs], pairs)
@@ -145,7 +150,8 @@ def _robot_metrics(
 ) -> dict:
     std = np.asarray(spec.robot_std[: spec.joints])
     jerk_truth = float((split.jerk_cubic / std**2).mean())
-    shares = [count / count.sum() for count in counts]
+    tokens = int(counts[0].sum())
+    shares = [count / tokens for count in counts]
     entropy = [float(-(share * share.clamp_min(1e-12).log2()).sum()) for share in shares]
     steps_per_second = spec.fps / model.downsample
     return {
@@ -159,7 +165,8 @@ def _robot_metrics(
         "codebook_sizes": list(model.quantizer.codebook_sizes),
         "perplexity": [2**bits for bits in entropy],
         "entropy_bits": entropy,
-        "dead_code_ratio": [float((count == 0).float().mean()) for count in counts],
+        "tokens": tokens,
+        "dead_code_ratio": [1 - int((count > 0).sum()) / min(len(count), tokens) for count in counts],
         "usage_deciles": [_deciles(share) for share in shares],
     }
 

@@ -177,7 +177,7 @@ def load_motions(
 
 
 def save_motion(
-    clip: RobotClip | HumanClip, path: str | Path, format: SaveFormat, robot: RobotModel | None = None
+    clip: RobotClip | HumanClip, path: str | Path, format: SaveFormat = "npz", robot: RobotModel | None = None
 ) -> None:
     """Write a motion file; parent folders are created and nothing half-written is left.
 
@@ -208,8 +208,11 @@ def save_motion(
 
 def _glance(path: Path) -> Glance:
     if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as file:
-            return Glance("", frozenset(name.removesuffix(".npy") for name in file.namelist()))
+        try:
+            with zipfile.ZipFile(path) as file:
+                return Glance("", frozenset(name.removesuffix(".npy") for name in file.namelist()))
+        except zipfile.BadZipFile as error:
+            raise MotionError(f"{path} is a damaged NPZ ({error}): fetch or write it again") from error
     with path.open("rb") as file:
         head = file.read(4096)
     if head.startswith(b"PK"):

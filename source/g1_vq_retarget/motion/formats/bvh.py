@@ -322,7 +322,9 @@ def _rate(frame_time: str) -> float:
         seconds = Decimal("nan")
     if not seconds.is_finite() or seconds <= 0:
         raise UserError(f"Frame Time is {frame_time}, expected a positive number of seconds")
-    whole = max(round(1 / seconds), 1)
+    if seconds >= 1:
+        return float(1 / seconds)
+    whole = round(1 / seconds)
     last_digit = Decimal((0, (1,), int(seconds.as_tuple().exponent)))
     return float(whole) if abs(seconds - 1 / Decimal(whole)) <= last_digit else float(1 / seconds)
 

@@ -62,6 +62,7 @@ def write_tracking_npz(clip: RobotClip, path: str | Path, robot: RobotModel, fla
         "body_ang_vel_w": angular_velocity(rot, clip.fps)[:, bodies],
     }
     told = {"fps": np.array([clip.fps]), "joint_names": np.array(joint_names), "body_names": np.array(body_names)}
+    told["licence"] = np.array(clip.provenance.licence)
     write_arrays(path, told | {key: value.astype(np.float32) for key, value in values.items()})
 
 
@@ -81,8 +82,11 @@ def read_tracking_npz(
     path = existing_file(path)
     with naming(path):
         arrays = read_arrays(
-            path, ("fps", "joint_pos", "joint_vel", "body_pos_w", "body_quat_w"), ("joint_names", "body_names")
+            path,
+            ("fps", "joint_pos", "joint_vel", "body_pos_w", "body_quat_w"),
+            ("joint_names", "body_names", "licence"),
         )
+        licence = licence or str(arrays.get("licence", ""))
         joint_pos, joint_vel = numbers(arrays, "joint_pos"), numbers(arrays, "joint_vel")
         body_pos, body_quat = numbers(arrays, "body_pos_w"), numbers(arrays, "body_quat_w")
         body_names = words(arrays, "body_names") if "body_names" in arrays else None
