@@ -39,7 +39,8 @@ def error(quantizer: Quantizer, data: Tensor) -> float:
 
 def train(quantizer: Quantizer, data: Tensor, steps: int, lr: float) -> None:
     quantizer.train()
-    optimizer = torch.optim.Adam([torch.zeros(1, requires_grad=True), *quantizer.parameters()], lr=lr)
+    learned = [parameter for parameter in quantizer.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.Adam([torch.zeros(1, requires_grad=True), *learned], lr=lr)
     for _ in range(steps):
         loss = quantizer(data).loss
         if loss.requires_grad:
@@ -143,6 +144,7 @@ def test_the_encoder_is_pulled_to_the_codes_by_the_commitment_alone(kind: str) -
     torch.testing.assert_close(data.grad, 0.5 * 2 * (data - out.latent).detach() / data.numel(), atol=1e-7, rtol=1e-4)
 
 
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "fsq"])
 def test_codes_follow_the_data_in_training(kind: str) -> None:
     quantizer, elsewhere = placed(kind, decay=0.8), latents() @ torch.eye(DIM).flip(0)
     tokens = quantizer(latents()).tokens
@@ -154,13 +156,24 @@ def test_codes_follow_the_data_in_training(kind: str) -> None:
 
 def test_what_can_learn_by_gradient_gets_one(kind: str) -> None:
     quantizer = placed(kind).train()
-    parameters = dict(quantizer.named_parameters())
-    assert bool(parameters) == (kind not in ("ema", "ema_reset", "rvq"))  # those follow averages
+    parameters = {name: parameter for name, parameter in quantizer.named_parameters() if parameter.requires_grad}
+    # the others follow averages, and scalars stay where they were placed
+    assert bool(parameters) == (kind in ("standard", "reset", "lfq"))
     if parameters:
         quantizer(latents(1)).loss.backward()
     for name, parameter in parameters.items():
         assert parameter.grad is not None, name
         assert parameter.grad.abs().max() > 0, name
+
+
+@pytest.mark.parametrize("kind", ["fsq", "hybrid"])
+def test_scalars_stay_where_they_were_placed(kind: str) -> None:
+    quantizer, elsewhere = placed(kind), latents() @ torch.eye(DIM).flip(0)
+    before = {name: value.clone() for name, value in quantizer.state_dict().items() if "project" in name}
+    assert before
+    train(quantizer, elsewhere, steps=3, lr=0.05)
+    for name, value in before.items():
+        assert torch.equal(quantizer.state_dict()[name], value), name
 
 
 def stray(quantizer: Quantizer, data: Tensor) -> float:
@@ -205,19 +218,19 @@ def channel(values: list[float]) -> Tensor:
 DATA, INPUT = channel([0, 0, 0, 4]), channel([0.2, 3.9, -90])
 
 
-def assert_quantized(out: Quantized, tokens: list[list[int]], latent: list[float], own: list[float]) -> None:
-    """`own`: what is decoded by the codes that learn by gradient."""
+def assert_quantized(out: Quantized, tokens: list[list[int]], latent: list[float], own: list[float] | None) -> None:
+    """`own`: what is decoded by the codes that learn by gradient, if any do."""
     assert out.tokens.tolist() == [tokens]
     torch.testing.assert_close(out.latent, channel(latent), atol=1e-3, rtol=0)
-    commitment, leftover = (float((INPUT - channel(values)).square().mean()) for values in (latent, own))
-    assert out.loss.item() == pytest.approx(commitment + leftover, rel=1e-4)
+    parts = [float((INPUT - channel(values)).square().mean()) for values in (latent, own) if values is not None]
+    assert out.loss.item() == pytest.approx(sum(parts), rel=1e-4)
 
 
 def test_a_scalar_is_rounded_to_the_nearest_level() -> None:
     # Max 1960: the best three levels of a Gaussian stand 1.224 deviations apart
     levels = [1 - 2.448, 1, 1 + 2.448]
     latent = [levels[1], levels[2], levels[0]]
-    assert_quantized(placed("fsq", DATA, fsq_levels=[[3]])(INPUT), [[1], [2], [0]], latent, latent)
+    assert_quantized(placed("fsq", DATA, fsq_levels=[[3]])(INPUT), [[1], [2], [0]], latent, None)
 
 
 def test_a_sign_stands_for_the_mean_of_its_half() -> None:
@@ -232,7 +245,7 @@ def test_a_code_takes_what_the_levels_leave() -> None:
     levels = [1 - 2.448, 1, 1 + 2.448]
     coarse = [levels[1], levels[2], levels[0]]
     out = placed("hybrid", DATA, fsq_levels=[[3]], levels=1, codebook_size=1)(INPUT)
-    assert_quantized(out, [[1, 0], [2, 0], [0, 0]], [level - 0.612 for level in coarse], coarse)
+    assert_quantized(out, [[1, 0], [2, 0], [0, 0]], [level - 0.612 for level in coarse], None)
 
 
 @pytest.mark.parametrize("kind", ["standard", "reset", "ema", "ema_reset", "rvq"])

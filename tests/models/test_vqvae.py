@@ -129,8 +129,9 @@ def test_gradients_reach_every_part() -> None:
     out = model(motion(4, 16, ROBOT), motion(2, 16, HUMAN))
     (out.robot_motion.square().mean() + out.human_motion.square().mean() + out.commitment).backward()
     for name, parameter in model.named_parameters():
-        assert parameter.grad is not None, name
-        assert parameter.grad.abs().max() > 0, name
+        if parameter.requires_grad:  # scalar quantizers are fixed
+            assert parameter.grad is not None, name
+            assert parameter.grad.abs().max() > 0, name
 
 
 # The start

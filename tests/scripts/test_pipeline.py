@@ -112,12 +112,13 @@ def test_human_motion_becomes_robot_motion_in_every_format(
     source, out = world.motion / "bvh" / "crawl.bvh", tmp_path / "new" / "motion.out"
     outcome = script("retarget", "--checkpoint", world.run, "--input", source, "--output", out, "--format", format)
     assert outcome.code == 0, outcome.err
-    expected = Retargeter(world.run).retarget(human(source)).motion
-    motion = robot(out, fps=50)
+    fps = 30.0 if format == "csv" else 50.0  # a CSV cannot tell its rate: it is Unitree's
+    expected = Retargeter(world.run).retarget(human(source), fps).motion
+    motion = robot(out)
     assert len(motion) == len(expected)
     np.testing.assert_allclose(motion.with_joint_order(expected.joint_names).joint_pos, expected.joint_pos, atol=1e-5)
     np.testing.assert_allclose(motion.root_pos_w, expected.root_pos_w, atol=1e-5)
-    assert f"{len(expected)} frames at 50 fps" in outcome.out
+    assert f"{len(expected)} frames at {fps:g} fps" in outcome.out
     assert "licence of the motion: CC BY-NC-ND 4.0" in outcome.out
     assert [path.name for path in out.parent.iterdir()] == ["motion.out"]
 

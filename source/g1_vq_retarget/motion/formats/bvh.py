@@ -6,10 +6,8 @@ up axis nor a pose that means "at rest"; the reader finds all three in the skele
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -18,8 +16,9 @@ from typing import Literal
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from g1_vq_retarget.errors import UserError
-from g1_vq_retarget.motion.clip import HumanClip, Provenance
+from g1_vq_retarget.files import existing_file, sha256_of
+from g1_vq_retarget.motion.clip import HumanClip, MotionError, Provenance
+from g1_vq_retarget.motion.formats.checks import naming
 from g1_vq_retarget.motion.skeleton import HUMAN_JOINTS, HUMAN_PARENTS, leg_length
 
 UpAxis = Literal["y", "z"]
@@ -151,31 +150,29 @@ class Bvh:
         return np.stack(pos, axis=1), np.stack(rot, axis=1)
 
 
-def parse_bvh(path: Path) -> Bvh:
+def parse_bvh(path: str | Path) -> Bvh:
     """Read a BVH file without interpreting its skeleton.
 
     Raises:
         UserError: the file cannot be read, is no BVH, or its motion is not what its header promises.
     """
-    with _naming(path):
-        try:
-            text = path.read_bytes().decode("utf-8-sig", errors="replace")
-        except OSError as error:
-            raise UserError(f"cannot be read: {error.strerror}") from error
+    path = existing_file(path)
+    with naming(path):
+        text = path.read_bytes().decode("utf-8-sig", errors="replace")
         if not text.strip():
-            raise UserError("the file is empty")
+            raise MotionError("the file is empty")
         if not text.lstrip().startswith("HIERARCHY"):
-            raise UserError("no BVH file, it does not begin with HIERARCHY")
+            raise MotionError("no BVH file, it does not begin with HIERARCHY")
         hierarchy, *rest = re.split(r"^\s*MOTION\s*$", text, maxsplit=1, flags=re.MULTILINE)
         if not rest:
-            raise UserError("no line MOTION, the file holds a skeleton without motion or is cut off")
+            raise MotionError("no line MOTION, the file holds a skeleton without motion or is cut off")
         joint_names, parents, offsets, channels = _hierarchy(hierarchy)
         columns = [f"{name} {channel}" for name, some in zip(joint_names, channels, strict=True) for channel in some]
         fps, motion = _motion(rest[0], columns)
         return Bvh(tuple(joint_names), tuple(parents), np.array(offsets), tuple(channels), fps, motion)
 
 
-def read_bvh(path: Path, *, up: UpAxis | None = None, unit: Unit | None = None, licence: str = "") -> HumanClip:
+def read_bvh(path: str | Path, *, up: UpAxis | None = None, unit: Unit | None = None, licence: str = "") -> HumanClip:
     """Read a BVH file as the motion of SMPL's body.
 
     The file's zero pose need not be a T-pose: each joint's frame in a T-pose is found from the skeleton's offsets.
@@ -193,8 +190,9 @@ def read_bvh(path: Path, *, up: UpAxis | None = None, unit: Unit | None = None, 
         UserError: the file cannot be read, its skeleton is not of a known convention, or its up axis or unit
             cannot be told.
     """
+    path = Path(path)
     bvh = parse_bvh(path)
-    with _naming(path):
+    with naming(path):
         joints = _find_joints(bvh.joint_names)
         offsets = _human_offsets(bvh, joints)
         frames = _t_pose_frames(offsets)
@@ -216,17 +214,8 @@ def read_bvh(path: Path, *, up: UpAxis | None = None, unit: Unit | None = None, 
             root_quat_w=_quaternions(rot[:, 0]),
             joint_quat=_quaternions(local),
             rest_offsets=rest_offsets,
-            provenance=Provenance(path.name, hashlib.sha256(path.read_bytes()).hexdigest(), licence),
+            provenance=Provenance(path.name, sha256_of(path), licence),
         )
-
-
-@contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Put the file in front of what is wrong with it."""
-    try:
-        yield
-    except UserError as error:
-        raise type(error)(f"{path}: {error}") from error
 
 
 def _hierarchy(text: str) -> tuple[list[str], list[int], list[np.ndarray], list[tuple[str, ...]]]:
@@ -261,11 +250,11 @@ def _hierarchy(text: str) -> tuple[list[str], list[int], list[np.ndarray], list[
             case ["CHANNELS", count, *values] if here >= 0:
                 channels[here] = _channels(names[here], count, values)
             case _:
-                raise UserError(f"hierarchy: unexpected line {line.strip()!r}")
+                raise MotionError(f"hierarchy: unexpected line {line.strip()!r}")
     if blocks or not names:
-        raise UserError("hierarchy: a closing brace is missing" if blocks else "hierarchy: no joints")
+        raise MotionError("hierarchy: a closing brace is missing" if blocks else "hierarchy: no joints")
     if len(set(names)) != len(names):
-        raise UserError(f"hierarchy: two joints are named {max(names, key=names.count)}")
+        raise MotionError(f"hierarchy: two joints are named {max(names, key=names.count)}")
     return names, parents, offsets, channels
 
 
@@ -275,14 +264,14 @@ def _offset(joint: str, values: Sequence[str]) -> np.ndarray:
     except ValueError:
         offset = np.empty(0)
     if offset.shape != (3,) or not np.isfinite(offset).all():
-        raise UserError(f"hierarchy: OFFSET of {joint} is {' '.join(values)!r}, expected three numbers")
+        raise MotionError(f"hierarchy: OFFSET of {joint} is {' '.join(values)!r}, expected three numbers")
     return offset
 
 
 def _channels(joint: str, count: str, values: Sequence[str]) -> tuple[str, ...]:
     channels = tuple(value.capitalize() for value in values)
     if count != str(len(channels)) or len(set(channels)) != len(channels) or not CHANNELS.issuperset(channels):
-        raise UserError(
+        raise MotionError(
             f"hierarchy: CHANNELS of {joint} is {' '.join([count, *values])!r}, expected a count and as many of "
             f"{', '.join(sorted(CHANNELS))}"
         )
@@ -293,24 +282,24 @@ def _motion(text: str, columns: Sequence[str]) -> tuple[float, np.ndarray]:
     """Rate and values (T, C) of the block below MOTION."""
     header = re.match(r"\s*Frames:\s*(\S+)\s*Frame Time:\s*(\S+)", text)
     if not header:
-        raise UserError("MOTION is not followed by Frames: and Frame Time:")
+        raise MotionError("MOTION is not followed by Frames: and Frame Time:")
     fps = _rate(header[2])
     lines = [line for line in text[header.end() :].splitlines() if line.strip()]
     if not lines:
-        raise UserError("the motion has no frames")
+        raise MotionError("the motion has no frames")
     if header[1] != str(len(lines)):
-        raise UserError(f"the header promises {header[1]} frames, the file holds {len(lines)}")
+        raise MotionError(f"the header promises {header[1]} frames, the file holds {len(lines)}")
     for frame, line in enumerate(lines):
         if (width := len(line.split())) != len(columns):
-            raise UserError(f"frame {frame} has {width} values, the hierarchy has {len(columns)} channels")
+            raise MotionError(f"frame {frame} has {width} values, the hierarchy has {len(columns)} channels")
     try:
         motion = np.loadtxt(lines, ndmin=2, comments=None).reshape(len(lines), len(columns))
     except ValueError as error:  # numpy names the value, and the frame as a row
-        raise UserError(f"motion: {error}") from error
+        raise MotionError(f"motion: {error}") from error
     wrong = np.argwhere(~np.isfinite(motion))
     if len(wrong):
         frame, column = wrong[0]
-        raise UserError(f"frame {frame}: {columns[column]} is {motion[frame, column]}, expected a finite number")
+        raise MotionError(f"frame {frame}: {columns[column]} is {motion[frame, column]}, expected a finite number")
     return fps, motion
 
 
@@ -321,7 +310,7 @@ def _rate(frame_time: str) -> float:
     except InvalidOperation:
         seconds = Decimal("nan")
     if not seconds.is_finite() or seconds <= 0:
-        raise UserError(f"Frame Time is {frame_time}, expected a positive number of seconds")
+        raise MotionError(f"Frame Time is {frame_time}, expected a positive number of seconds")
     if seconds >= 1:
         return float(1 / seconds)
     whole = round(1 / seconds)
@@ -336,7 +325,7 @@ def _find_joints(names: Sequence[str]) -> list[int]:
     }
     convention = min(missing, key=lambda key: len(missing[key]))
     if missing[convention]:
-        raise UserError(f"no skeleton like {convention}: it has no joint {', '.join(missing[convention])}")
+        raise MotionError(f"no skeleton like {convention}: it has no joint {', '.join(missing[convention])}")
     return [names.index(CONVENTIONS[convention][joint]) for joint in HUMAN_JOINTS]
 
 
@@ -348,7 +337,7 @@ def _human_offsets(bvh: Bvh, joints: Sequence[int]) -> np.ndarray:
         while joint != joints[parent]:
             if joint < 0:
                 below, above = bvh.joint_names[joints[human]], bvh.joint_names[joints[parent]]
-                raise UserError(f"the joint {below} does not hang below {above}")
+                raise MotionError(f"the joint {below} does not hang below {above}")
             offsets[human] += bvh.offsets[joint]
             joint = bvh.parents[joint]
     return offsets
@@ -403,7 +392,7 @@ def _half_turn(axis: np.ndarray) -> np.ndarray:
 def _direction(vector: np.ndarray, what: str) -> np.ndarray:
     length = np.linalg.norm(vector)
     if length == 0:
-        raise UserError(f"hierarchy: the {what} has no length")
+        raise MotionError(f"hierarchy: the {what} has no length")
     return vector / length
 
 
@@ -411,7 +400,7 @@ def _find_unit(leg: float) -> Unit:
     for unit, metres in METRES.items():
         if HUMAN_LEG[0] <= leg * metres <= HUMAN_LEG[1]:
             return unit
-    raise UserError(
+    raise MotionError(
         f"the unit of length cannot be told: the leg (hip to knee to ankle) measures {leg:.4g}, which is no human "
         f"length in m, cm or mm; name the unit with --bvh-unit m|cm|mm"
     )
@@ -441,7 +430,7 @@ def _find_up(pos: np.ndarray) -> UpAxis:
         return "y"
     if has_floor(*z) and not stands(*y):
         return "z"
-    raise UserError(
+    raise MotionError(
         f"the up axis cannot be told: in leg lengths, the head is {head[1]:.2f} along y and {head[2]:.2f} along z from "
         f"the feet, and the lowest joint wanders by {spread[1]:.2f} along y and {spread[2]:.2f} along z; "
         f"name the up axis with --bvh-up y|z"
