@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from g1_vq_retarget.configuration import parse
+from g1_vq_retarget.data.folder import DataFolder
 from g1_vq_retarget.errors import reporting
 from g1_vq_retarget.training.loop import TrainConfig, is_first_process, train
 
@@ -11,7 +12,7 @@ def main() -> None:
     config = parse(TrainConfig, __doc__ or "")
     train(config)
     if is_first_process():
-        split = "val" if config.motion else "test"
+        split = DataFolder(config.windows_folder).splits[-1]
         print(
             f"next: python scripts/evaluate.py --checkpoint {config.run} --data {config.windows_folder} --split {split}"
         )

@@ -1,0 +1,48 @@
+"""Several processes of one machine, as torchrun starts them."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from synthetic import data_folder, pair
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "train_vq.py"
+FLAGS = shlex.split(
+    "--epochs 2 --batch-size 16 --pairs 8 --model.network.width 16 --model.network.depth 1 "
+    "--model.network.latent-dim 8 --model.network.downsample 4 --model.quantizer.kind rvq --model.quantizer.levels 2 "
+    # a dead code is replaced by a latent drawn at random, which is another one with two processes
+    "--model.quantizer.codebook-size 8 --model.quantizer.dead-code-threshold 0"
+)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("processes") / "data"
+    data_folder(out, {"train": [pair(f"clip{i}", 300, i) for i in range(2)], "val": [pair("other", 150, 5)]})
+    return out
+
+
+def log_of(launcher: list[str], data: Path, run: Path) -> list[dict]:
+    command = [sys.executable, *launcher, str(SCRIPT), "--data", str(data), "--run", str(run), *FLAGS]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("next: ") == 1  # one process speaks
+    return json.loads((run / "log.json").read_text())
+
+
+def test_two_processes_train_what_one_does(data: Path, tmp_path: Path) -> None:
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--"]
+    one = log_of([], data, tmp_path / "one")
+    two = log_of(torchrun, data, tmp_path / "two")
+    assert [line["step"] for line in two] == [line["step"] for line in one]
+    for alone, shared in zip(one, two, strict=True):
+        for term in ("recon", "cross", "vel", "align", "total"):
+            assert shared["train"][term] == pytest.approx(alone["train"][term], rel=0.02), term
+        for metric in ("recon", "cross", "root_mse"):
+            assert shared["val"][metric] == pytest.approx(alone["val"][metric], rel=0.01), metric
