@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from g1_vq_retarget.files import existing_file
-from g1_vq_retarget.motion.clip import HumanClip, MotionError, RobotClip
+from g1_vq_retarget.motion.clip import HumanClip, MotionError, RobotClip, require_rate
 from g1_vq_retarget.motion.formats.bvh import Unit, UpAxis, read_bvh
 from g1_vq_retarget.motion.formats.clip_npz import read_clip_npz, write_clip_npz
 from g1_vq_retarget.motion.formats.motionvqvae_npy import read_motionvqvae_npy, write_motionvqvae_npy
@@ -120,7 +120,7 @@ def load_motion(
     up: UpAxis | None = None,
     unit: Unit | None = None,
 ) -> RobotClip | HumanClip:
-    """Read a motion file of any known format. What a format tells itself needs no argument and ignores it.
+    """Read a motion file of any known format. What a format tells itself needs no argument; a rate must agree with it.
 
     Args:
         path: the file; its contents decide the format.
@@ -162,6 +162,8 @@ def load_motions(
 ) -> Sequence[RobotClip | HumanClip]:
     """All clips of a motion file, at one rate: `load_motion` for formats that hold several, too."""
     path = existing_file(path)
+    if fps is not None:
+        require_rate(fps)
     glance = _glance(path)
     chosen = next((known for known in _FORMATS if known.recognises(glance)), None)
     if chosen is None:
