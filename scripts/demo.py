@@ -10,7 +10,7 @@ import tyro
 from g1_vq_retarget.configuration import read_preset
 from g1_vq_retarget.demo import FORMATS, run_demo
 from g1_vq_retarget.errors import reporting
-from g1_vq_retarget.training.loop import TrainConfig
+from g1_vq_retarget.training.config import TrainConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 

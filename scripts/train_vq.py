@@ -5,7 +5,9 @@ from __future__ import annotations
 from g1_vq_retarget.configuration import parse
 from g1_vq_retarget.data.folder import DataFolder
 from g1_vq_retarget.errors import reporting
-from g1_vq_retarget.training.loop import TrainConfig, is_first_process, train
+from g1_vq_retarget.training.config import TrainConfig
+from g1_vq_retarget.training.loop import train
+from g1_vq_retarget.training.run_folder import is_first_process
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ from g1_vq_retarget.motion.skeleton import BODY_AXES, HUMAN_JOINTS, HUMAN_PARENT
 from g1_vq_retarget.robot import load_robot
 from g1_vq_retarget.training.batches import load_batch
 from g1_vq_retarget.training.checkpoint import build_model, save_checkpoint
-from g1_vq_retarget.training.loop import TrainConfig
+from g1_vq_retarget.training.config import TrainConfig
 from g1_vq_retarget.training.losses import LossConfig
 
 FPS = 30.0

@@ -9,7 +9,7 @@ import yaml
 
 from g1_vq_retarget.configuration import from_dict, parse, read_preset, to_dict
 from g1_vq_retarget.errors import UserError
-from g1_vq_retarget.training.loop import TrainConfig
+from g1_vq_retarget.training.config import TrainConfig
 
 PRESETS = sorted((Path(__file__).parents[1] / "config" / "vq").glob("*.yaml"))
 

@@ -30,7 +30,7 @@ names = [m.name for m in pkgutil.walk_packages(g1_vq_retarget.__path__, "g1_vq_r
 modules = [g1_vq_retarget, *(importlib.import_module(name) for name in names)]
 from g1_vq_retarget.configuration import preset_folder, read_preset
 from g1_vq_retarget.robot import load_robot
-from g1_vq_retarget.training.loop import TrainConfig
+from g1_vq_retarget.training.config import TrainConfig
 presets = sorted(preset_folder().rglob("*.yaml"))
 for preset in presets:
     read_preset(TrainConfig, preset)

@@ -17,7 +17,8 @@ from g1_vq_retarget.motion import resample
 from g1_vq_retarget.motion.formats import SaveFormat, save_motion
 from g1_vq_retarget.retarget import Retargeter
 from g1_vq_retarget.robot import load_robot
-from g1_vq_retarget.training.loop import TrainConfig, train
+from g1_vq_retarget.training.config import TrainConfig
+from g1_vq_retarget.training.loop import train
 from g1_vq_retarget.training.metrics import evaluate
 
 FORMATS: dict[str, SaveFormat] = {"retargeted.npz": "npz", "retargeted.csv": "csv", "tracking.npz": "tracking-mjlab"}

@@ -17,7 +17,8 @@ from g1_vq_retarget.errors import UserError
 from g1_vq_retarget.models import ModelConfig
 from g1_vq_retarget.training import loop
 from g1_vq_retarget.training.checkpoint import load_checkpoint
-from g1_vq_retarget.training.loop import OptimizerConfig, TrainConfig, train
+from g1_vq_retarget.training.config import OptimizerConfig, TrainConfig
+from g1_vq_retarget.training.loop import train
 from g1_vq_retarget.training.losses import LossConfig
 from g1_vq_retarget.training.metrics import Evaluation
 from synthetic import data_folder, robot_clip, tiny_model, tiny_training

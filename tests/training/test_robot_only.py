@@ -18,8 +18,9 @@ from g1_vq_retarget.motion import MotionError, RobotClip
 from g1_vq_retarget.motion.formats import load_motion, save_motion, write_motionvqvae_npy
 from g1_vq_retarget.retarget import Retargeter
 from g1_vq_retarget.robot import load_robot
-from g1_vq_retarget.training import loop
-from g1_vq_retarget.training.loop import TrainConfig, train
+from g1_vq_retarget.training import run_folder
+from g1_vq_retarget.training.config import TrainConfig
+from g1_vq_retarget.training.loop import train
 from running import run_script
 from synthetic import human_clip, other_robot_clip, robot_clip, tiny_training
 
@@ -172,9 +173,9 @@ def test_windows_that_cannot_be_are_refused_before_anything_is_written(
 
 
 def test_other_processes_make_the_same_windows_elsewhere(config: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = loop._make_windows(config)
+    first = run_folder.make_windows(config)
     monkeypatch.setenv("RANK", "1")
-    other = loop._make_windows(config)
+    other = run_folder.make_windows(config)
     assert first == config.run / "data"
     assert not other.is_relative_to(config.run)
     names = sorted(path.name for path in first.iterdir())

@@ -2,110 +2,34 @@
 
 from __future__ import annotations
 
-import atexit
 import json
 import os
-import shutil
-import subprocess
 import sys
-import tempfile
 import time
 import warnings
-from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
-from typing import Literal, cast
+from typing import cast
 
 import numpy as np
 import torch
-import yaml
 from lightning_fabric import Fabric
 from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 from torch import Tensor
 from tqdm import tqdm
 
-from g1_vq_retarget.configuration import read_preset, to_dict
 from g1_vq_retarget.data.features import FeatureSpec
 from g1_vq_retarget.data.folder import DataFolder, Split
-from g1_vq_retarget.data.motion_files import MotionWindowConfig, process_motion
 from g1_vq_retarget.errors import UserError
-from g1_vq_retarget.files import existing_file, replacing
-from g1_vq_retarget.models import ModelConfig
-from g1_vq_retarget.robot import RobotModel
 from g1_vq_retarget.training.batches import batches_per_epoch, epoch_batches, load_batch
 from g1_vq_retarget.training.checkpoint import build_model, save_checkpoint
-from g1_vq_retarget.training.losses import LossConfig, losses
+from g1_vq_retarget.training.config import TrainConfig
+from g1_vq_retarget.training.losses import losses
 from g1_vq_retarget.training.metrics import evaluate
+from g1_vq_retarget.training.run_folder import STATE, check_config, check_data, make_windows, open_run, write_text
 from g1_vq_retarget.training.state import Progress, load_state, save_state
 
 # Windows that the transform and the codes are placed with before training.
 START_WINDOWS = 4096
-STATE = "state.safetensors"
-RUN_FILES = ("config.yaml", "best.safetensors", "best.json", "last.safetensors", "last.json", "log.json", STATE)
-
-
-@dataclass
-class OptimizerConfig:
-    """AdamW with a warm-up and a cosine to zero."""
-
-    lr: float = 1e-3
-    """Highest learning rate."""
-    weight_decay: float = 0.01
-    """Decoupled weight decay."""
-    warmup: float = 0.03
-    """Share of all steps in which the learning rate rises from zero."""
-    clip: float = 1.0
-    """Largest norm of the gradient."""
-
-
-@dataclass
-class TrainConfig:
-    """Training of a dual-encoder VQ-VAE."""
-
-    data: Path = Path("data/lafan1")
-    """Folder made by scripts/data/process_data.py; not used with --motion."""
-    motion: list[Path] = field(default_factory=list)
-    """Motion files of a robot to train on directly, without humans; their windows are made in the run folder."""
-    licence: str = ""
-    """Licence of the --motion files that do not tell theirs."""
-    run: Path = Path("runs/vq")
-    """Folder for checkpoints, log and TensorBoard; made, and refused if it already holds a run."""
-    overwrite: bool = False
-    """Replace a run that is already in the folder."""
-    resume: bool = False
-    """Go on with the run in the folder after its last whole epoch; the result is that of an uninterrupted run."""
-    label: str = ""
-    """Name of the variant in tables and plots."""
-    seed: int = 42
-    """Seed of weights, codes and the order of windows."""
-    epochs: int = 24
-    """Passes over the robot windows of the train split."""
-    batch_size: int = 64
-    """Robot windows a step, over all processes."""
-    pairs: int = 16
-    """Paired windows a step, beside the robot windows, over all processes."""
-    mirror: bool = True
-    """Train on windows with left and right exchanged, too."""
-    validate_every: int = 1
-    """Epochs between evaluations on the val split."""
-    precision: Literal["32-true", "bf16-mixed"] = "32-true"
-    """Arithmetic of the networks; the quantizer always computes in float32."""
-    wandb: str = ""
-    """Weights & Biases project that the TensorBoard figures are also sent to (needs `pip install wandb`)."""
-    model: ModelConfig = field(default_factory=ModelConfig)
-    loss: LossConfig = field(default_factory=LossConfig)
-    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
-    windows: MotionWindowConfig = field(default_factory=MotionWindowConfig)
-
-    @property
-    def windows_folder(self) -> Path:
-        """Where the windows are: `data`, or with `motion` the folder made of it."""
-        return self.run / "data" if self.motion else self.data
-
-
-def is_first_process() -> bool:
-    """Whether this is the process that writes and prints, alone or under torchrun."""
-    return int(os.environ.get("RANK", 0)) == 0
 
 
 def train(config: TrainConfig) -> dict:
@@ -121,11 +45,11 @@ def train(config: TrainConfig) -> dict:
         UserError: unusable data, an occupied run folder, nothing to resume, or a loss that is no number (names step
             and term).
     """
-    _check(config)
-    folder = DataFolder(_make_windows(config))
+    check_config(config)
+    folder = DataFolder(make_windows(config))
     spec = folder.spec(config.model.root)
     robot = spec.robot_model()
-    _check_data(config, folder, robot)
+    check_data(config, folder, robot)
     split = folder.split("train")
     validation = folder.split("val") if "val" in folder.splits else None
     # before the processes know of one another: each starts from the same weights by computing the same
@@ -133,7 +57,7 @@ def train(config: TrainConfig) -> dict:
 
     fabric = _fabric(config)
     if fabric.is_global_zero:
-        _open_run(config, folder)
+        open_run(config, folder)
     fabric.barrier()
     model = build_model(spec, config.model)
     if weights is not None:
@@ -206,7 +130,7 @@ def train(config: TrainConfig) -> dict:
                     progress.best = score
                     save("best", metrics)
                 save("last", metrics)
-                _write(config.run / "log.json", json.dumps(progress.log, indent=1))
+                write_text(config.run / "log.json", json.dumps(progress.log, indent=1))
                 _to_tensorboard(fabric, line)
                 save_state(config.run / STATE, model, optimizer, progress)
                 shown = {key: f"{metrics[key]:.4f}" for key in ("recon", "cross") if key in metrics}
@@ -305,125 +229,6 @@ def _warn_of_collapse(metrics: dict, epoch: int) -> None:
             "--model.quantizer.dead-code-threshold, a lower --optimizer.lr or fewer codes",
             stacklevel=2,
         )
-
-
-def _check(config: TrainConfig) -> None:
-    """Refuse what cannot be before anything is written."""
-    if config.motion:
-        _check_steps(config.windows.window, "--windows.window", config)
-    for flag in ("epochs", "batch_size", "validate_every"):
-        if getattr(config, flag) < 1:
-            raise UserError(f"--{flag.replace('_', '-')} must be at least 1, it is {getattr(config, flag)}")
-    for flag in ("pairs", "seed"):
-        if getattr(config, flag) < 0:
-            raise UserError(f"--{flag} must not be negative, it is {getattr(config, flag)}")
-    if not (np.isfinite(config.optimizer.lr) and config.optimizer.lr > 0):
-        raise UserError(f"--optimizer.lr must be a positive number, it is {config.optimizer.lr}")
-    if config.model.quantizer.levels < 1:
-        raise UserError(f"--model.quantizer.levels must be at least 1, it is {config.model.quantizer.levels}")
-    if config.run.exists() and not config.run.is_dir():
-        raise UserError(f"{config.run}: is a file; name a folder with --run")
-    if config.resume:
-        _check_same_run(config)
-    elif not config.overwrite and any((config.run / name).exists() for name in RUN_FILES):
-        raise UserError(f"{config.run}: already holds a run; name another with --run, or add --resume or --overwrite")
-
-
-def _check_data(config: TrainConfig, folder: DataFolder, robot: RobotModel | None) -> None:
-    _check_steps(folder.window, str(folder.path), config)
-    if robot is None:
-        if is_first_process():
-            warnings.warn(
-                "the joints are of no robot with a link table: no mirrored windows, no distances of links, no limits",
-                stacklevel=3,
-            )
-    elif folder.joint_names != list(robot.joint_names):
-        raise UserError(
-            f"{folder.path}/manifest.json: joint_names are not {robot.title}'s in MuJoCo order; "
-            "make the folder again with scripts/data/process_data.py"
-        )
-
-
-def _check_steps(window: int, where: str, config: TrainConfig) -> None:
-    step = config.model.network.downsample
-    if window % step:
-        raise UserError(
-            f"{where}: windows of {window} frames do not divide by --model.network.downsample {step}; choose another"
-        )
-
-
-def _make_windows(config: TrainConfig) -> Path:
-    """The folder of windows; of motion files it is made first, a resumed run has it."""
-    if config.resume or not config.motion:
-        return config.windows_folder
-    out = config.windows_folder
-    if not is_first_process():
-        # processes cannot wait for one another yet, and the same files give the same windows: each makes its own
-        temporary = Path(tempfile.mkdtemp())
-        atexit.register(shutil.rmtree, temporary, ignore_errors=True)
-        out = temporary / "data"
-    process_motion(config.motion, out, config.windows, config.licence)
-    return out
-
-
-def _check_same_run(config: TrainConfig) -> None:
-    """A run goes on with the configuration it began with."""
-    path = config.run / "config.yaml"
-    before = to_dict(read_preset(TrainConfig, path))
-    existing_file(config.run / STATE)
-    now = to_dict(config)
-    free = ("run", "data", "overwrite", "resume", "wandb")
-    changed = [key for key in now if key not in free and now[key] != before[key]]
-    if changed:
-        raise UserError(
-            f"{path}: {', '.join(changed)} differ from what the run began with; resume with the same "
-            "--config and flags, or begin another run"
-        )
-    manifest = existing_file(config.run / "data_manifest.json").read_text(encoding="utf-8")
-    if manifest != json.dumps(DataFolder(config.windows_folder).manifest, indent=1):
-        raise UserError(
-            f"{config.windows_folder}: is not the data that {config.run} began with (its data_manifest.json); "
-            "make that again, or begin another run"
-        )
-
-
-def _open_run(config: TrainConfig, folder: DataFolder) -> None:
-    """Make the run folder and write down what is about to be done; a resumed run keeps what it has."""
-    if config.wandb:
-        try:
-            import wandb  # pyright: ignore[reportMissingImports]
-        except ImportError as error:
-            raise UserError("--wandb needs the package wandb; install it with: pip install wandb") from error
-        wandb.init(project=config.wandb, name=config.run.name, dir=config.run, sync_tensorboard=True)
-    if config.resume:
-        return
-    for stale in RUN_FILES:
-        (config.run / stale).unlink(missing_ok=True)
-    shutil.rmtree(config.run / "tensorboard", ignore_errors=True)
-    _write(config.run / "config.yaml", yaml.safe_dump(to_dict(config), sort_keys=False))
-    _write(config.run / "data_manifest.json", json.dumps(folder.manifest, indent=1))
-    packages = ("g1_vq_retarget", "torch", "numpy", "scipy", "vector-quantize-pytorch", "lightning-fabric")
-    origin = {
-        "python": sys.version.split()[0],
-        "packages": {name: version(name) for name in packages},
-        "git_revision": _git_revision(),
-        "command": sys.argv,
-    }
-    _write(config.run / "origin.json", json.dumps(origin, indent=1))
-
-
-def _git_revision() -> str:
-    """Revision of the package's checkout, with -dirty for uncommitted changes; empty outside one."""
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
-    except OSError:  # no git on this machine
-        return ""
-
-
-def _write(path: Path, text: str) -> None:
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
 
 
 def _to_tensorboard(fabric: Fabric, line: dict) -> None:
