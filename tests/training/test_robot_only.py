@@ -18,7 +18,7 @@ from g1_vq_retarget.motion import MotionError, RobotClip
 from g1_vq_retarget.motion.formats import load_motion, save_motion, write_motionvqvae_npy
 from g1_vq_retarget.retarget import Retargeter
 from g1_vq_retarget.robot import load_robot
-from g1_vq_retarget.training import run_folder
+from g1_vq_retarget.training import loop, run_folder
 from g1_vq_retarget.training.config import TrainConfig
 from g1_vq_retarget.training.loop import train
 from running import run_script
