@@ -1,4 +1,4 @@
-"""Several processes of one machine, as torchrun starts them."""
+"""Processes of one machine: several as torchrun starts them, and one that is killed."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import shlex
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -46,3 +47,18 @@ def test_two_processes_train_what_one_does(data: Path, tmp_path: Path) -> None:
             assert shared["train"][term] == pytest.approx(alone["train"][term], rel=0.02), term
         for metric in ("recon", "cross", "root_mse"):
             assert shared["val"][metric] == pytest.approx(alone["val"][metric], rel=0.01), metric
+
+
+def test_a_killed_run_goes_on_and_ends_as_one_that_was_left_alone(data: Path, tmp_path: Path) -> None:
+    whole = log_of([], data, tmp_path / "whole")
+    run = tmp_path / "killed"
+    command = [sys.executable, str(SCRIPT), "--data", str(data), "--run", str(run), *FLAGS]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        # as soon as there is anything to go on from, wherever the run then is
+        while not (run / "state.safetensors").exists() and process.poll() is None:
+            time.sleep(0.01)
+        process.kill()
+    done = subprocess.run([*command, "--resume"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    parts = json.loads((run / "log.json").read_text())
+    assert [line | {"seconds": 0} for line in parts] == [line | {"seconds": 0} for line in whole]
