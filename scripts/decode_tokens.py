@@ -10,7 +10,7 @@ import tyro
 
 from g1_vq_retarget.errors import UserError, reporting
 from g1_vq_retarget.files import existing_file
-from g1_vq_retarget.motion.formats import SaveFormat, save_motion
+from g1_vq_retarget.motion.formats import SaveFormat, rate_of, save_motion
 from g1_vq_retarget.retarget import MotionTokens, Retargeter
 
 
@@ -49,7 +49,7 @@ def read_tokens(path: Path, retargeter: Retargeter) -> MotionTokens:
 def main(args: Args) -> None:
     retargeter = Retargeter(args.checkpoint)
     tokens = read_tokens(args.tokens, retargeter)
-    motion, held = retargeter.decode(tokens)
+    motion, held = retargeter.decode(tokens, rate_of(args.format))
     save_motion(motion, args.output, args.format, robot=retargeter.robot)
     print(f"wrote {args.output}: {len(motion)} frames at {motion.fps:g} fps from {len(tokens.tokens)} steps")
     if held.share:

@@ -13,8 +13,16 @@ import tyro
 from g1_vq_retarget.errors import UserError, reporting
 from g1_vq_retarget.files import replacing
 from g1_vq_retarget.motion import HumanClip, RobotClip, path_length
-from g1_vq_retarget.motion.formats import JointOrder, QuatOrder, SaveFormat, Unit, UpAxis, load_motion, save_motion
-from g1_vq_retarget.motion.formats.unitree_csv import FPS as UNITREE_CSV_FPS
+from g1_vq_retarget.motion.formats import (
+    JointOrder,
+    QuatOrder,
+    SaveFormat,
+    Unit,
+    UpAxis,
+    load_motion,
+    rate_of,
+    save_motion,
+)
 from g1_vq_retarget.retarget import Retargeter
 
 
@@ -71,9 +79,7 @@ def main(args: Args) -> None:
     if not isinstance(clip, wanted):
         other = "robot" if args.source == "human" else "human"
         raise UserError(f"{args.input}: holds {other} motion; use --from {other} or another file")
-    # a CSV does not tell its rate, and whoever reads it takes Unitree's
-    fps = UNITREE_CSV_FPS if args.fps is None and args.format == "csv" else args.fps
-    result = retargeter.retarget(clip, fps)
+    result = retargeter.retarget(clip, rate_of(args.format) if args.fps is None else args.fps)
     motion = result.motion
     with replacing(args.tokens) if args.tokens is not None else nullcontext() as tokens:  # both files or none
         if tokens is not None:

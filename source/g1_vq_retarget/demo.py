@@ -14,7 +14,7 @@ from g1_vq_retarget.data.sample import process_sample, sample_clips, sample_spli
 from g1_vq_retarget.evaluation.comparison import plot_joint_curves, plot_side_by_side
 from g1_vq_retarget.files import replacing
 from g1_vq_retarget.motion import resample
-from g1_vq_retarget.motion.formats import SaveFormat, save_motion
+from g1_vq_retarget.motion.formats import SaveFormat, rate_of, save_motion
 from g1_vq_retarget.retarget import Retargeter
 from g1_vq_retarget.robot import load_robot
 from g1_vq_retarget.training.config import TrainConfig
@@ -61,7 +61,8 @@ def run_demo(out: Path, config: TrainConfig, seed: int = 0) -> dict:
     truth = resample(retarget_by_ik(human, robot), retargeter.spec.fps)
     result = retargeter.retarget(human)
     for file, format in FORMATS.items():
-        save_motion(result.motion, out / file, format, robot=robot)
+        motion, _ = retargeter.decode(result.tokens, rate_of(format))
+        save_motion(motion, out / file, format, robot=robot)
     result.tokens.save(out / "tokens.npz")
     plot_side_by_side(out / "figures.png", resample(human, truth.fps), truth, result.motion, robot)
     plot_joint_curves(out / "joints.png", truth, result.motion)

@@ -165,6 +165,11 @@ def test_tokens_written_decode_to_the_motion_written(world: World, script: Scrip
     again = tmp_path / "again.npz"
     assert script("decode_tokens", "--checkpoint", world.run, "--tokens", tokens, "--output", again).code == 0
     np.testing.assert_array_equal(robot(again).joint_pos, motion.joint_pos)
+    # a CSV cannot tell its rate, and is read at Unitree's: it lasts as long all the same
+    again = tmp_path / "again.csv"
+    args = ("--checkpoint", world.run, "--tokens", tokens, "--output", again, "--format", "csv")
+    assert script("decode_tokens", *args).code == 0
+    assert robot(again).duration == pytest.approx(motion.duration, abs=1 / 30)
 
 
 def test_joints_stay_within_their_limits(world: World, script: Script, tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ __all__ = [
     "UpAxis",
     "load_motion",
     "load_motions",
+    "rate_of",
     "read_bvh",
     "read_clip_npz",
     "read_motionvqvae_npy",
@@ -176,6 +177,11 @@ def load_motions(
     if fps is not None and abs(clips[0].fps / fps - 1) > 1e-3:
         raise MotionError(f"{path} tells its own rate, {clips[0].fps:g} fps, and not {fps:g}: leave the rate away")
     return clips
+
+
+def rate_of(format: SaveFormat) -> float | None:
+    """The rate that readers of a format take for granted, where the file cannot tell it; else None."""
+    return FPS if format == "csv" else None
 
 
 def save_motion(
