@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import warnings
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypedDict, Unpack
 
 from g1_vq_retarget.files import existing_file
 from g1_vq_retarget.motion.clip import HumanClip, MotionError, RobotClip, require_rate
 from g1_vq_retarget.motion.formats.bvh import Unit, UpAxis, read_bvh
 from g1_vq_retarget.motion.formats.clip_npz import read_clip_npz, write_clip_npz
+from g1_vq_retarget.motion.formats.evidence import Finding
 from g1_vq_retarget.motion.formats.motionvqvae_npy import read_motionvqvae_npy, write_motionvqvae_npy
 from g1_vq_retarget.motion.formats.tracking_npz import JointOrder, read_tracking_npz, write_tracking_npz
 from g1_vq_retarget.motion.formats.unitree_csv import FPS, QuatOrder, read_unitree_csv, write_unitree_csv
 from g1_vq_retarget.robot.model import RobotModel, load_robot
 
 __all__ = [
+    "Examined",
+    "Finding",
     "JointOrder",
     "QuatOrder",
+    "ReadOptions",
     "SaveFormat",
     "Unit",
     "UpAxis",
+    "examine_motion",
     "load_motion",
     "load_motions",
     "rate_of",
@@ -49,9 +55,29 @@ class Glance:
     keys: frozenset[str]
 
 
+class ReadOptions(TypedDict, total=False):
+    """What a file may leave untold. What a format tells itself needs none of it; a rate must agree with the file's.
+
+    robot: the robot of a robot's motion, by default the G1.
+    fps: frames a second, for a format that does not tell its rate (a CSV is at 30 unless told).
+    licence: licence of the motion, for its provenance.
+    joint_order: order of the joints in a tracking NPZ without names, see `read_tracking_npz`.
+    quat_order: order of the quaternion in a CSV, see `read_unitree_csv`.
+    up, unit: up axis and unit of a BVH, see `read_bvh`.
+    """
+
+    robot: RobotModel | None
+    fps: float | None
+    licence: str
+    joint_order: JointOrder | None
+    quat_order: QuatOrder | None
+    up: UpAxis | None
+    unit: Unit | None
+
+
 @dataclass(frozen=True)
 class Options:
-    """What a file may leave untold, see `load_motion`."""
+    """`ReadOptions` as readers get them, with the list that they add their findings to."""
 
     robot: RobotModel
     fps: float | None
@@ -60,6 +86,24 @@ class Options:
     quat_order: QuatOrder | None
     up: UpAxis | None
     unit: Unit | None
+    findings: list[Finding]
+
+
+@dataclass(frozen=True)
+class Examined:
+    """A motion file as it was read.
+
+    Attributes:
+        format: title of the format.
+        clips: one or, in a few formats, several.
+        findings: what the file left open, and what settled it.
+        warnings: what is odd and was accepted, a line each.
+    """
+
+    format: str
+    clips: Sequence[RobotClip | HumanClip]
+    findings: Sequence[Finding]
+    warnings: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -99,7 +143,11 @@ _FORMATS = (
     Format(
         "tracking NPZ",
         lambda glance: "body_pos_w" in glance.keys,
-        lambda path, options: [read_tracking_npz(path, options.robot, options.joint_order, licence=options.licence)],
+        lambda path, options: [
+            read_tracking_npz(
+                path, options.robot, options.joint_order, licence=options.licence, findings=options.findings
+            )
+        ],
     ),
     Format("Unitree CSV", lambda glance: _begins_with_number(glance.line), _read_csv),
     Format(
@@ -110,59 +158,41 @@ _FORMATS = (
 )
 
 
-def load_motion(
-    path: str | Path,
-    *,
-    robot: RobotModel | None = None,
-    fps: float | None = None,
-    licence: str = "",
-    joint_order: JointOrder | None = None,
-    quat_order: QuatOrder | None = None,
-    up: UpAxis | None = None,
-    unit: Unit | None = None,
-) -> RobotClip | HumanClip:
-    """Read a motion file of any known format. What a format tells itself needs no argument; a rate must agree with it.
+def load_motion(path: str | Path, **options: Unpack[ReadOptions]) -> RobotClip | HumanClip:
+    """Read a motion file of any known format; its contents decide the format, never its suffix.
 
     Args:
-        path: the file; its contents decide the format.
-        robot: the robot of a robot's motion, by default the G1.
-        fps: frames a second for a CSV, by default 30. Other formats tell their rate, which must be this one.
-        licence: licence of the motion, for its provenance.
-        joint_order: order of the joints in a tracking NPZ without names, see `read_tracking_npz`.
-        quat_order: order of the quaternion in a CSV, see `read_unitree_csv`.
-        up, unit: up axis and unit of a BVH, see `read_bvh`.
+        path: the file.
+        options: what the file may leave untold, see `ReadOptions`.
 
     Raises:
         UserError: no file there, a file of no known format or of several clips, or the format's reader refuses it.
     """
-    clips = load_motions(
-        path,
-        robot=robot,
-        fps=fps,
-        licence=licence,
-        joint_order=joint_order,
-        quat_order=quat_order,
-        up=up,
-        unit=unit,
-    )
+    clips = load_motions(path, **options)
     if len(clips) > 1:
         raise MotionError(f"{path} holds {len(clips)} clips, expected one: write each to a file of its own")
     return clips[0]
 
 
-def load_motions(
-    path: str | Path,
-    *,
-    robot: RobotModel | None = None,
-    fps: float | None = None,
-    licence: str = "",
-    joint_order: JointOrder | None = None,
-    quat_order: QuatOrder | None = None,
-    up: UpAxis | None = None,
-    unit: Unit | None = None,
-) -> Sequence[RobotClip | HumanClip]:
+def load_motions(path: str | Path, **options: Unpack[ReadOptions]) -> Sequence[RobotClip | HumanClip]:
     """All clips of a motion file, at one rate: `load_motion` for formats that hold several, too."""
+    return _read(path, options)[1]
+
+
+def examine_motion(path: str | Path, **options: Unpack[ReadOptions]) -> Examined:
+    """As `load_motions`, and tells what the file is, what it left open, and what is odd."""
+    findings = list[Finding]()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        chosen, clips = _read(path, options, findings)
+    return Examined(chosen.title, clips, findings, [str(warning.message) for warning in caught])
+
+
+def _read(
+    path: str | Path, options: ReadOptions, findings: list[Finding] | None = None
+) -> tuple[Format, Sequence[RobotClip | HumanClip]]:
     path = existing_file(path)
+    fps = options.get("fps")
     if fps is not None:
         require_rate(fps)
     glance = _glance(path)
@@ -172,11 +202,21 @@ def load_motions(
             f"holds the keys {', '.join(sorted(glance.keys))}" if glance.keys else f"begins with {glance.line[:40]!r}"
         )
         raise MotionError(f"{path} is no motion file known here ({', '.join(f.title for f in _FORMATS)}): it {held}")
-    clips = chosen.read(path, Options(robot or load_robot(), fps, licence, joint_order, quat_order, up, unit))
+    told = Options(
+        robot=options.get("robot") or load_robot(),
+        fps=fps,
+        licence=options.get("licence", ""),
+        joint_order=options.get("joint_order"),
+        quat_order=options.get("quat_order"),
+        up=options.get("up"),
+        unit=options.get("unit"),
+        findings=[] if findings is None else findings,
+    )
+    clips = chosen.read(path, told)
     # 1e-3: a BVH tells its frame time in a few digits
     if fps is not None and abs(clips[0].fps / fps - 1) > 1e-3:
         raise MotionError(f"{path} tells its own rate, {clips[0].fps:g} fps, and not {fps:g}: leave the rate away")
-    return clips
+    return chosen, clips
 
 
 def rate_of(format: SaveFormat) -> float | None:

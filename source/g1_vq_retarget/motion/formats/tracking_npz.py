@@ -9,7 +9,7 @@ its origin in the other. Neither tells its names; we always add joint_names and 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ import torch
 from g1_vq_retarget.files import existing_file, sha256_of
 from g1_vq_retarget.motion.clip import MotionError, Provenance, RobotClip
 from g1_vq_retarget.motion.formats.checks import check_limits, naming, require_robot_joints
+from g1_vq_retarget.motion.formats.evidence import Finding, settle
 from g1_vq_retarget.motion.formats.npz import number, numbers, read_arrays, words, write_arrays
 from g1_vq_retarget.motion.time import angular_velocity, velocity
 from g1_vq_retarget.robot.kinematics import BodyPoses, forward_kinematics
@@ -27,6 +28,8 @@ JointOrder = Literal["isaac", "mujoco"]
 
 # Forward kinematics in the right order comes nearer to the stored bodies than this, m.
 _RESIDUAL_TOLERANCE = 0.01
+# and in any other order at least so many times less near.
+_RESIDUAL_MARGIN = 2.0
 # The stored velocities may differ from the differences of the positions by this much of them.
 _RATE_TOLERANCE = 0.05
 
@@ -67,12 +70,20 @@ def write_tracking_npz(clip: RobotClip, path: str | Path, robot: RobotModel, fla
 
 
 def read_tracking_npz(
-    path: str | Path, robot: RobotModel, joint_order: JointOrder | None = None, *, licence: str = ""
+    path: str | Path,
+    robot: RobotModel,
+    joint_order: JointOrder | None = None,
+    *,
+    licence: str = "",
+    findings: list[Finding] | None = None,
 ) -> RobotClip:
     """Read the joints and the root of a tracking file; they come in `robot.joint_names` order.
 
     The names in the file decide the order of its columns. Without them `joint_order` does, and without that the order
     in which forward kinematics meets the stored bodies.
+
+    Args:
+        findings: is told how the joint order was settled.
 
     Raises:
         UserError: no file there, or it is empty.
@@ -107,12 +118,16 @@ def read_tracking_npz(
 
         if "joint_names" in arrays:
             clip = clip_in(words(arrays, "joint_names"))
+            finding = Finding("joint order", "by name", "file")
         elif joint_order is not None:
             clip = clip_in(_names(robot, joint_order)[0])
+            finding = Finding("joint order", joint_order, "caller")
         else:
-            clip = _settled(
-                {order: clip_in(_names(robot, order)[0]) for order in ("isaac", "mujoco")}, body_pos, body_names, robot
-            )
+            candidates = {order: clip_in(_names(robot, order)[0]) for order in get_args(JointOrder)}
+            finding = _settled(candidates, body_pos, body_names, robot)
+            clip = candidates[finding.answer]
+        if findings is not None:
+            findings.append(finding)
         _check_rate(joint_pos, joint_vel, clip.fps)
         check_limits(clip, robot, path)
     return clip
@@ -156,8 +171,8 @@ def _root(body_names: tuple[str, ...], robot: RobotModel) -> int:
 
 def _settled(
     candidates: dict[JointOrder, RobotClip], body_pos: np.ndarray, body_names: tuple[str, ...] | None, robot: RobotModel
-) -> RobotClip:
-    """The candidate whose links lie where the file says. Raises MotionError if it is not exactly one."""
+) -> Finding:
+    """The order in which the links lie where the file says. Raises MotionError if it is not exactly one."""
     residuals = {}
     for order, clip in candidates.items():
         have = _names(robot, order)[1] if body_names is None else body_names
@@ -170,15 +185,15 @@ def _settled(
         frames = np.unique(np.linspace(0, len(clip) - 1, 200).astype(int))
         poses = _bodies(robot, clip.joint_pos[frames], clip.root_pos_w[frames], clip.root_quat_w[frames])
         stored = body_pos[frames][:, index_by_name(have, robot.link_names)]
-        residuals[order] = np.linalg.norm(poses.pos.numpy() - stored, axis=-1).mean(axis=0).max()
-    near = [order for order, residual in residuals.items() if residual < _RESIDUAL_TOLERANCE]
-    if len(near) != 1:
-        told = ", ".join(f"{residual:.3f} m in {order} order" for order, residual in residuals.items())
-        raise MotionError(
-            f"no joint_names, and forward kinematics does not settle the order: the farthest link is off by {told}: "
-            "say it with --joint-order isaac|mujoco"
-        )
-    return candidates[near[0]]
+        residuals[order] = float(np.linalg.norm(poses.pos.numpy() - stored, axis=-1).mean(axis=0).max())
+    return settle(
+        "joint order",
+        residuals,
+        fits=_RESIDUAL_TOLERANCE,
+        margin=_RESIDUAL_MARGIN,
+        measure="farthest link under forward kinematics, m",
+        flag="--joint-order isaac|mujoco",
+    )
 
 
 def _check_rate(joint_pos: np.ndarray, joint_vel: np.ndarray, fps: float) -> None:
