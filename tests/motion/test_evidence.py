@@ -1,6 +1,7 @@
 import math
 
 import pytest
+
 from g1_vq_retarget.motion import MotionError
 from g1_vq_retarget.motion.formats.evidence import Finding, settle
 

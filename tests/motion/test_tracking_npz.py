@@ -158,7 +158,7 @@ def test_bodies_that_fit_no_order_are_refused_with_both_residuals_unless_the_ord
     moved = np.load(tmp_path / "clip.npz")["body_pos_w"]
     moved[:, 5:] += 0.05
     path = stored(robot_clip, tmp_path / "odd.npz", robot, flavour, joint_names=None, body_names=None, body_pos_w=moved)
-    with pytest.raises(MotionError, match=r"odd\.npz: .*nothing fits.*isaac 0\..*mujoco 0\..*--joint-order"):
+    with pytest.raises(MotionError, match=r"odd\.npz: .*nothing fits.*isaac \d.*mujoco \d.*--joint-order"):
         read_tracking_npz(path, robot)
     assert_same_motion(read_tracking_npz(path, robot, ORDER_OF[flavour]), robot_clip)
 

@@ -15,6 +15,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 from tqdm import tqdm
 
+from g1_vq_retarget.data.ik_clearance import Clearance
 from g1_vq_retarget.data.ik_targets import Place, Sole, Turn, ik_targets, rest_positions, toe_site
 from g1_vq_retarget.errors import UserError
 from g1_vq_retarget.motion import HumanClip, RobotClip
@@ -24,6 +25,7 @@ from g1_vq_retarget.robot import Joint, Link, RobotModel, build_mjcf
 POSTURE_COST, DAMPING_COST = 0.1, 1.0
 SOLVER = "daqp"
 FIRST_FRAME_STEPS = 100
+NY = [0]
 
 
 def retarget_by_ik(
@@ -68,6 +70,7 @@ def retarget_by_ik(
         ranges.lower[address] = max(ranges.lower[address], lower)
         ranges.upper[address] = min(ranges.upper[address], upper)
     speeds = mink.VelocityLimit(model, {joint.name: joint.motor.velocity for joint in robot.joints})
+    clearance = Clearance(robot, model)
 
     qpos = np.empty((len(human), model.nq))
     dt = 1 / (human.fps * iterations)
@@ -82,7 +85,13 @@ def retarget_by_ik(
         # no frame stands before the first, to be near to
         steps, limits = (iterations, [ranges, speeds]) if frame else (FIRST_FRAME_STEPS, [ranges])
         for _ in range(steps):
-            step = mink.solve_ik(configuration, tasks, dt, SOLVER, limits=limits)
+            clearance.yielding = False
+            try:
+                step = mink.solve_ik(configuration, tasks, dt, SOLVER, limits=[*limits, clearance])
+            except mink.NoSolutionFound:
+                clearance.yielding = True
+                step = mink.solve_ik(configuration, tasks, dt, SOLVER, limits=[*limits, clearance])
+                NY[0] += 1
             configuration.integrate_inplace(step, dt)
         qpos[frame] = configuration.q
     return RobotClip(
