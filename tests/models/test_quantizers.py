@@ -8,7 +8,7 @@ import torch
 from scipy.stats import norm
 from torch import Tensor
 
-from g1_vq_retarget.models.quantizers import Quantized, Quantizer, QuantizerConfig, build_quantizer
+from g1_vq_retarget.models.quantizers import Quantized, Quantizer, QuantizerConfig, Scalar, Sign, build_quantizer
 
 KINDS = get_args(get_type_hints(QuantizerConfig)["kind"])
 # kinds whose codes are vectors, and whether those that fall out of use are replaced
@@ -130,18 +130,40 @@ def test_directions_are_found_whichever_way_the_latents_are_turned(kind: str) ->
 # Training
 
 
-def test_gradients_go_straight_through(kind: str) -> None:
+def coded(quantizer: Quantizer, data: Tensor) -> tuple[Tensor, Tensor]:
+    """The part of latents that tokens can tell, and the orthogonal projection (DIM, DIM) onto its directions."""
+    if not isinstance(quantizer, Scalar | Sign):
+        return data, torch.eye(DIM)
+    basis = torch.linalg.qr(quantizer.project_in.weight.detach().T).Q
+    mean = quantizer.project_out.bias.detach()
+    return (data - mean) @ basis @ basis.T + mean, basis @ basis.T
+
+
+def test_gradients_go_straight_through_in_the_directions_that_tokens_tell(kind: str) -> None:
     quantizer, data = placed(kind).train(), latents(1).requires_grad_()
     weight = torch.randn(data.shape)
     (quantizer(data).latent * weight).sum().backward()
-    torch.testing.assert_close(data.grad, weight)
+    torch.testing.assert_close(data.grad, weight @ coded(quantizer, data)[1], atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["fsq", "lfq"])
+def test_no_gradient_pushes_where_no_token_looks(kind: str) -> None:
+    quantizer, data = placed(kind, levels=1).train(), latents(1).requires_grad_()
+    directions = quantizer.get_submodule("project_in").get_parameter("weight").detach()
+    blind = torch.linalg.svd(directions).Vh[len(directions) :]  # orthogonal to all of them
+    assert len(blind) > 0
+    out = quantizer(data)
+    (out.latent.square().sum() + out.loss).backward()
+    assert data.grad is not None
+    assert (data.grad @ blind.T).abs().max() < 1e-5 * data.grad.abs().max()
 
 
 def test_the_encoder_is_pulled_to_the_codes_by_the_commitment_alone(kind: str) -> None:
     quantizer, data = placed(kind, commitment=0.5), latents(1).requires_grad_()
     out = quantizer(data)
     out.loss.backward()
-    torch.testing.assert_close(data.grad, 0.5 * 2 * (data - out.latent).detach() / data.numel(), atol=1e-7, rtol=1e-4)
+    expected = 0.5 * 2 * (coded(quantizer, data)[0] - out.latent).detach() / data.numel()
+    torch.testing.assert_close(data.grad, expected, atol=1e-7, rtol=1e-4)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "fsq"])

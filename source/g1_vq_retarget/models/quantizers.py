@@ -89,7 +89,7 @@ class Quantizer(nn.Module, ABC):
         with torch.autocast(latent.device.type, enabled=False):
             latent = latent.float()
             codes, tokens, code_loss = self._quantize(latent.detach())
-            codes = codes.detach()
+            codes, latent = codes.detach(), self._coded(latent)
             loss = self.commitment * F.mse_loss(latent, codes) + code_loss
             through = rotate_to(latent, codes) if self.rotation_trick else latent + (codes - latent).detach()
         return Quantized(through, tokens, loss)
@@ -101,6 +101,10 @@ class Quantizer(nn.Module, ABC):
     @abstractmethod
     def place_codes(self, latents: Tensor) -> None:
         """Place the codes before training, on latents (B, T, C) of the training data."""
+
+    def _coded(self, latent: Tensor) -> Tensor:
+        """The part of latents (B, T, C) that tokens can tell: gradients must not push the encoder where none looks."""
+        return latent
 
     @abstractmethod
     def _quantize(self, latent: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -180,6 +184,12 @@ class _Projected(Quantizer):
         self.project_in.bias.copy_(-self.project_in.weight.double() @ mean)
         self.project_out.weight.copy_(basis * reach_out)
         self.project_out.bias.copy_(mean)
+
+    def _coded(self, latent: Tensor) -> Tensor:
+        # orthogonally onto the directions; the encoder moves along them but does not choose them
+        directions = self.project_in.weight.detach()
+        values = F.linear(latent, directions, self.project_in.bias.detach())
+        return F.linear(values, torch.linalg.pinv(directions), self.project_out.bias.detach())
 
     @abstractmethod
     def _reach(self, deviation: Tensor) -> tuple[Tensor, Tensor]:
