@@ -85,6 +85,18 @@ def test_every_token_of_every_level_decodes_to_a_latent_of_its_own(kind: str) ->
         assert len(decoded.unique(dim=0)) == size
 
 
+def test_each_level_more_leaves_less(kind: str) -> None:
+    quantizer, data = placed(kind), latents(1)
+    tokens = quantizer(data).tokens
+    left = [
+        float((quantizer.decode(tokens[..., : level + 1]).detach() - data).square().mean())
+        for level in range(len(quantizer.codebook_sizes))
+    ]
+    assert left == sorted(left, reverse=True)
+    assert left[0] < float((data - data.mean((0, 1))).square().mean())
+    torch.testing.assert_close(left[-1], error(quantizer, data))
+
+
 def test_bits_are_the_logarithms_of_the_vocabularies(kind: str) -> None:
     scalars = (20, 3) if kind in ("fsq", "hybrid") else ()
     sizes = scalars + (() if kind == "fsq" else (8, 8))

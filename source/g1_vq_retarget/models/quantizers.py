@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from vector_quantize_pytorch import FSQ, LFQ, ResidualVQ
+from vector_quantize_pytorch import FSQ, LFQ, ResidualVQ, VectorQuantize
 from vector_quantize_pytorch.vector_quantize_pytorch import rotate_to
 
 from g1_vq_retarget.errors import UserError
@@ -96,7 +96,10 @@ class Quantizer(nn.Module, ABC):
 
     @abstractmethod
     def decode(self, tokens: Tensor) -> Tensor:
-        """Latents (B, T, C) of tokens (B, T, L)."""
+        """Latents (B, T, C) of tokens (B, T, L).
+
+        Tokens of the first levels alone, (B, T, l < L), give a coarser latent: what the others tell stays at its mean.
+        """
 
     @abstractmethod
     def place_codes(self, latents: Tensor) -> None:
@@ -143,7 +146,9 @@ class Residual(Quantizer):
         )
 
     def decode(self, tokens: Tensor) -> Tensor:
-        return self.residual.get_output_from_indices(tokens)
+        books = [layer for layer in self.residual.layers if isinstance(layer, VectorQuantize)]
+        told = zip(books, tokens.unbind(-1), strict=False)
+        return torch.stack([book.get_codes_from_indices(level) for book, level in told]).sum(0)
 
     @torch.no_grad()
     def place_codes(self, latents: Tensor) -> None:
@@ -218,8 +223,9 @@ class Scalar(_Projected):
         )
 
     def decode(self, tokens: Tensor) -> Tensor:
-        codes = [fsq.indices_to_codes(tokens[..., group]) for group, fsq in enumerate(self._fsq())]
-        return self.project_out(torch.cat(codes, -1))
+        told = zip(self._fsq(), tokens.unbind(-1), strict=False)
+        codes = torch.cat([fsq.indices_to_codes(group) for fsq, group in told], -1)
+        return self.project_out(F.pad(codes, (0, len(self.scalar_levels) - codes.shape[-1])))
 
     def _quantize(self, latent: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         parts = self.project_in(latent).split(self.groups, dim=-1)
@@ -259,7 +265,10 @@ class Sign(_Projected):
         )
 
     def decode(self, tokens: Tensor) -> Tensor:
-        return self.project_out(self.signs.indices_to_codes(tokens, project_out=False))
+        told, levels = tokens.shape[-1], len(self.codebook_sizes)
+        codes = self.signs.indices_to_codes(F.pad(tokens, (0, levels - told)), project_out=False)
+        directions = codes.shape[-1]
+        return self.project_out(codes * (torch.arange(directions, device=codes.device) < directions // levels * told))
 
     def _quantize(self, latent: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         # inputs have about unit variance: the library's inverse temperature of 100 would leave no gradient
@@ -283,7 +292,8 @@ class Hybrid(Quantizer):
 
     def decode(self, tokens: Tensor) -> Tensor:
         groups = len(self.coarse.codebook_sizes)
-        return self.coarse.decode(tokens[..., :groups]) + self.fine.decode(tokens[..., groups:])
+        coarse = self.coarse.decode(tokens[..., :groups])
+        return coarse + self.fine.decode(tokens[..., groups:]) if tokens.shape[-1] > groups else coarse
 
     @torch.no_grad()
     def place_codes(self, latents: Tensor) -> None:
