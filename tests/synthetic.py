@@ -19,6 +19,7 @@ from g1_vq_retarget.models import DualEncoderVQVAE, ModelConfig, NetworkConfig, 
 from g1_vq_retarget.motion import HumanClip, Provenance, RobotClip
 from g1_vq_retarget.motion.formats import save_motion
 from g1_vq_retarget.motion.formats.bvh import CONVENTIONS, WORLD_AXES
+from g1_vq_retarget.motion.quality import clip_physics
 from g1_vq_retarget.motion.skeleton import BODY_AXES, HUMAN_JOINTS, HUMAN_PARENTS
 from g1_vq_retarget.robot import load_robot
 from g1_vq_retarget.training.batches import load_batch
@@ -51,12 +52,12 @@ def waves(frames: int, columns: int, seed: int, fps: float = FPS) -> np.ndarray:
 
 
 def robot_clip(frames: int = 120, seed: int = 0, fps: float = FPS, name: str = "robot") -> RobotClip:
-    """Every joint moves within its limits, the root wanders, turns and leans."""
+    """Every joint moves within its limits, the root turns and leans; the lower foot stands on the floor."""
     robot = load_robot()
     middle, half = robot.limits.mean(axis=1), np.ptp(robot.limits, axis=1) / 2
     lean = Rotation.from_rotvec(0.3 * waves(frames, 3, seed + 1, fps) * (1, 1, 0))
     turn = Rotation.from_rotvec(np.outer(2 * waves(frames, 1, seed + 2, fps)[:, 0] + seed, (0, 0, 1)))
-    return RobotClip(
+    clip = RobotClip(
         name=name,
         fps=fps,
         root_pos_w=waves(frames, 3, seed + 3, fps) * (2, 2, 0.1) + (1, -2, 0.75),
@@ -65,6 +66,19 @@ def robot_clip(frames: int = 120, seed: int = 0, fps: float = FPS, name: str = "
         joint_pos=middle + 0.6 * half * waves(frames, len(robot.joints), seed, fps),
         provenance=Provenance(f"{name}.csv", licence="CC0 robot"),
     )
+    return grounded(clip)
+
+
+def grounded(clip: RobotClip) -> RobotClip:
+    """The clip with its lowest sole on the floor and, from frame to frame, at rest there: its path is what its legs do.
+
+    Formats that tell no order of the quaternion are read by what the robot's feet do on the ground.
+    """
+    sole = clip_physics(clip, load_robot()).sole.flatten(1, 2).numpy()
+    frame, lowest = np.arange(len(clip)), sole[..., 2].argmin(axis=1)
+    here, after = sole[frame[:-1], lowest[:-1]], sole[frame[1:], lowest[:-1]]
+    slid = np.concatenate([np.zeros((1, 2)), np.cumsum((after - here)[:, :2], axis=0)])
+    return replace(clip, root_pos_w=clip.root_pos_w - np.column_stack([slid, sole[frame, lowest, 2]]))
 
 
 def other_robot_clip(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,6 +37,12 @@ def existing_file(path: str | Path) -> Path:
     return path
 
 
+def is_lfs_pointer(path: str | Path) -> bool:
+    """Whether an existing file only names another, which Git LFS has kept elsewhere."""
+    with Path(path).open("rb") as file:
+        return file.read(len(_LFS_POINTER)) == _LFS_POINTER
+
+
 def sha256_of(path: str | Path) -> str:
     """SHA-256 of a file's contents, in hexadecimal. Raises UserError as `existing_file` does."""
     with existing_file(path).open("rb") as file:
@@ -63,5 +70,38 @@ def replacing(path: str | Path) -> Iterator[Path]:
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+@contextmanager
+def replacing_folder(path: str | Path) -> Iterator[Path]:
+    """A temporary folder to fill in place of `path`, renamed to it when the block ends well and removed when not.
+
+    Parent folders are created. A folder that stands there is replaced if it holds nothing but files of the names that
+    the new one has, so that nothing else is ever lost.
+
+    Raises:
+        UserError: a file or another folder stands there, or the folder cannot be written.
+    """
+    path = Path(path)
+    if not path.name or path.is_file():
+        raise UserError(f"{path} is a file, expected the name of a folder to write")
+    token = secrets.token_hex(4)
+    temporary, old = (path.with_name(f".{path.name}.{token}.{kind}") for kind in ("new", "old"))
+    try:
+        temporary.mkdir(parents=True)
+        try:
+            yield temporary
+            if path.exists():
+                names = {file.name for file in temporary.iterdir()}
+                other = next((file.name for file in path.iterdir() if file.name not in names or file.is_dir()), None)
+                if other is not None:
+                    raise UserError(f"{path} holds {other}, which would be lost: choose another folder")
+                path.replace(old)
+            temporary.replace(path)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+            shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror or error}") from error

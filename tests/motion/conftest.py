@@ -6,6 +6,7 @@ from scipy.spatial.transform import Rotation
 
 from g1_vq_retarget.motion import HumanClip, Provenance, RobotClip
 from g1_vq_retarget.robot import RobotModel, load_robot
+from synthetic import grounded
 
 FRAMES = 120
 FPS = 30.0
@@ -18,10 +19,10 @@ def robot() -> RobotModel:
 
 @pytest.fixture
 def robot_clip(robot: RobotModel) -> RobotClip:
-    """Smooth motion of every joint within its limits, the root wandering and turning."""
+    """Smooth motion of every joint within its limits, the root turning, the lower foot on the floor."""
     waves = _waves(np.random.default_rng(0))
     middle, half = robot.limits.mean(axis=1), np.ptp(robot.limits, axis=1) / 2
-    return RobotClip(
+    clip = RobotClip(
         name="waving",
         fps=FPS,
         root_pos_w=waves(3) * 0.3 + (1.0, -2.0, 0.8),
@@ -30,6 +31,7 @@ def robot_clip(robot: RobotModel) -> RobotClip:
         joint_pos=middle + 0.9 * half * waves(len(robot.joints)),
         provenance=Provenance("waving.csv", "c0ffee", "CC0"),
     )
+    return grounded(clip)
 
 
 @pytest.fixture

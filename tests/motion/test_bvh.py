@@ -481,7 +481,10 @@ def _first_value(value: str) -> Callable[[str], str]:
         (lambda text: text.replace("0.033333", "-0.01"), "Frame Time is -0.01,"),
         (lambda text: text.replace("0.033333", "nan"), "Frame Time is nan,"),
         (lambda text: text.replace("0.033333", "soon"), "Frame Time is soon,"),
-        (lambda text: text.replace("LeftToe", "LeftToes").replace("Head", "Skull"), "no joint LeftToe, Head"),
+        (
+            lambda text: text.replace("LeftToe", "LeftToes").replace("Head", "Skull"),
+            "of lafan1's joints Head, LeftToe are missing",
+        ),
         (lambda text: text.replace("JOINT Neck", "JOINT Head"), "two joints are named Head"),
         (lambda text: text.replace("}", "", 1), "brace is missing"),
         (lambda text: text.replace("MOTION", "}\nMOTION"), "unexpected line '}'"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -10,10 +11,12 @@ import pytest
 
 from g1_vq_retarget.errors import UserError
 from g1_vq_retarget.files import replacing, sha256_of
-from g1_vq_retarget.motion import HumanClip, MotionError, RobotClip
-from g1_vq_retarget.motion.formats import SaveFormat, load_motion, save_motion
+from g1_vq_retarget.motion import HumanClip, MotionError, Provenance, RobotClip, resample
+from g1_vq_retarget.motion.formats import SaveFormat, load_motion, rate_of, save_motion
+from g1_vq_retarget.robot.dof import WRIST_JOINTS
 
 SAVE_FORMATS: tuple[SaveFormat, ...] = get_args(SaveFormat)
+RATELESS = [format for format in SAVE_FORMATS if rate_of(format) is not None]
 
 
 @pytest.mark.parametrize("format", SAVE_FORMATS)
@@ -22,12 +25,15 @@ def test_a_file_is_recognised_by_what_it_holds_and_not_by_its_suffix(
 ) -> None:
     path = tmp_path / "clip.dat"
     save_motion(robot_clip, path, format)
-    back = load_motion(path)
+    back = load_motion(path, fps=robot_clip.fps)
     assert isinstance(back, RobotClip)
     assert back.fps == robot_clip.fps
     if format != "motionvqvae":  # tells no names
         assert back.joint_names == robot_clip.joint_names
-    np.testing.assert_allclose(back.joint_pos, robot_clip.joint_pos, atol=1e-6)
+    kept = [name not in WRIST_JOINTS or format not in ("twist", "phc") for name in robot_clip.joint_names]
+    np.testing.assert_allclose(back.joint_pos[:, kept], robot_clip.joint_pos[:, kept], atol=1e-6)
+    np.testing.assert_allclose(back.root_pos_w, robot_clip.root_pos_w, atol=1e-6)
+    assert (back.root_rotation.inv() * robot_clip.root_rotation).magnitude().max() < 1e-6
 
 
 def test_a_human_survives_our_own_format(human_clip: HumanClip, tmp_path: Path) -> None:
@@ -55,13 +61,22 @@ def test_real_files_of_both_sides_are_recognised(lafan1: Path) -> None:
         assert clip.provenance.source.startswith("walk4_subject1.")
 
 
-def test_a_csv_has_30_fps_unless_told_otherwise(robot_clip: RobotClip, tmp_path: Path) -> None:
-    save_motion(robot_clip, tmp_path / "clip.csv", "csv")
-    assert load_motion(tmp_path / "clip.csv").fps == 30
-    assert load_motion(tmp_path / "clip.csv", fps=120).fps == 120
+@pytest.mark.parametrize("format", RATELESS)
+def test_a_rate_that_is_not_told_is_the_formats_unless_told(
+    robot_clip: RobotClip, tmp_path: Path, format: SaveFormat
+) -> None:
+    rate = rate_of(format)
+    assert rate is not None
+    save_motion(resample(robot_clip, rate), tmp_path / "clip", format)
+    assert load_motion(tmp_path / "clip").fps == rate
+    if format == "sonic":  # whose velocities tell
+        with pytest.raises(MotionError, match=r"fps is 25, but joint_vel\.csv .*it fits 50 fps"):
+            load_motion(tmp_path / "clip", fps=25)
+    else:
+        assert load_motion(tmp_path / "clip", fps=rate / 2).fps == rate / 2
 
 
-@pytest.mark.parametrize("format", [format for format in SAVE_FORMATS if format != "csv"])
+@pytest.mark.parametrize("format", [format for format in SAVE_FORMATS if format not in RATELESS])
 def test_a_rate_in_the_file_is_not_overruled(robot_clip: RobotClip, tmp_path: Path, format: SaveFormat) -> None:
     save_motion(robot_clip, tmp_path / "clip.npz", format)
     assert load_motion(tmp_path / "clip.npz", fps=30).fps == 30
@@ -75,10 +90,10 @@ def test_a_rate_in_the_file_is_not_overruled(robot_clip: RobotClip, tmp_path: Pa
         (b"", "is empty"),
         (b"  \n\n", "no motion file known here"),
         (b"hello world\n", "no motion file known here .*BVH.*CSV.*begins with 'hello world'"),
-        (b"Frame,root_translateX,left_hip_pitch_dof\n0,1,2\n", "begins with 'Frame,root_translateX"),
+        (b"Frame,root_translateX,left_hip_pitch_dof\n0,1,2\n", "lacks the columns root_translateY"),
         (b"0.1,0.2,0.3\n", "line 1 .*3 columns, expected 36"),
         (b"PK\x03\x04 and no more", "cut short"),
-        (b"\x80\x04\x95\x10", "no motion file known here"),
+        (b"\x80\x04\x95\x10", "cut short or damaged"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 12\n", "Git LFS pointer"),
         (b"HIERARCHY\n", "strange"),
     ],
@@ -91,9 +106,9 @@ def test_what_is_no_motion_is_refused_by_name(tmp_path: Path, content: bytes, to
 
 
 def test_an_npz_of_something_else_is_refused_by_its_keys(tmp_path: Path) -> None:
-    np.savez(tmp_path / "amass.npz", poses=np.zeros((2, 156)), trans=np.zeros((2, 3)))
-    with pytest.raises(MotionError, match=r"amass\.npz is no motion file.*keys poses, trans"):
-        load_motion(tmp_path / "amass.npz")
+    np.savez(tmp_path / "shape.npz", betas=np.zeros(16), gender="male")
+    with pytest.raises(MotionError, match=r"shape\.npz is no motion file.*keys betas, gender"):
+        load_motion(tmp_path / "shape.npz")
 
 
 def test_an_npz_cut_short_anywhere_is_refused(robot_clip: RobotClip, tmp_path: Path) -> None:
@@ -157,3 +172,13 @@ def test_a_place_that_cannot_be_written_is_named(robot_clip: RobotClip, tmp_path
 def test_the_hash_is_sha256_of_the_contents(tmp_path: Path) -> None:
     (tmp_path / "abc").write_bytes(b"abc")  # FIPS 180-2, appendix B.1
     assert sha256_of(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_a_licence_fills_the_gap_of_a_file_that_tells_none_and_replaces_no_other(
+    robot_clip: RobotClip, tmp_path: Path
+) -> None:
+    for format in ("npz", "tracking-mjlab"):
+        for told, expected in (("", "CC0"), ("CC BY 4.0", "CC BY 4.0")):
+            clip = replace(robot_clip, provenance=Provenance(licence=told))
+            save_motion(clip, tmp_path / "clip.npz", format)
+            assert load_motion(tmp_path / "clip.npz", licence="CC0").provenance.licence == expected

@@ -12,12 +12,15 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from g1_vq_retarget.motion import MotionError, RobotClip
+from g1_vq_retarget.motion.formats.evidence import Finding
 from g1_vq_retarget.motion.formats.npz import write_arrays
-from g1_vq_retarget.motion.formats.tracking_npz import Flavour, JointOrder, read_tracking_npz, write_tracking_npz
+from g1_vq_retarget.motion.formats.orders import JointOrder
+from g1_vq_retarget.motion.formats.tracking_npz import Flavour, read_tracking_npz, write_tracking_npz
 from g1_vq_retarget.motion.formats.unitree_csv import read_unitree_csv
 from g1_vq_retarget.robot import RobotModel, forward_kinematics
 
 FLAVOURS: tuple[Flavour, ...] = get_args(Flavour)
+PARTS = ("root_pos_w", "root_quat_w", "joint_pos")
 ORDER_OF: dict[Flavour, JointOrder] = {"isaac": "isaac", "mjlab": "mujoco"}
 SHAPES = {
     "fps": (1,),
@@ -47,6 +50,9 @@ def assert_same_motion(one: RobotClip, other: RobotClip) -> None:
     np.testing.assert_allclose(one.joint_pos, other.joint_pos, atol=1e-6)
     np.testing.assert_allclose(one.root_pos_w, other.root_pos_w, atol=1e-5)
     assert (one.root_rotation.inv() * other.root_rotation).magnitude().max() < 1e-5
+
+
+ONE_ZERO = np.array([[1.0, 0, 0, 0], [0, 0, 0, 0], *[[1.0, 0, 0, 0]] * 28])
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
@@ -158,27 +164,33 @@ def test_bodies_that_fit_no_order_are_refused_with_both_residuals_unless_the_ord
     moved = np.load(tmp_path / "clip.npz")["body_pos_w"]
     moved[:, 5:] += 0.05
     path = stored(robot_clip, tmp_path / "odd.npz", robot, flavour, joint_names=None, body_names=None, body_pos_w=moved)
-    with pytest.raises(MotionError, match=r"odd\.npz: .*nothing fits.*isaac \d.*mujoco \d.*--joint-order"):
+    with pytest.raises(MotionError, match=r"odd\.npz: .*nothing fits.*mujoco \d.*isaac \d.*--joint-order"):
         read_tracking_npz(path, robot)
     assert_same_motion(read_tracking_npz(path, robot, ORDER_OF[flavour]), robot_clip)
 
 
 def test_a_pose_that_fits_both_orders_is_refused_unless_the_order_is_told(robot: RobotModel, tmp_path: Path) -> None:
     path = stored(spinning(robot), tmp_path / "zero.npz", robot, "isaac", joint_names=None)
-    with pytest.raises(MotionError, match=r"zero\.npz: .*isaac and mujoco fit alike"):
+    with pytest.raises(MotionError, match=r"zero\.npz: .*mujoco and isaac fit alike"):
         read_tracking_npz(path, robot)
     assert len(read_tracking_npz(path, robot, "isaac")) == 50
 
 
-def test_bodies_that_cannot_tell_the_order_are_refused_unless_it_is_told(
+def test_without_bodies_that_tell_the_order_the_ground_does_and_else_it_is_to_be_told(
     robot_clip: RobotClip, robot: RobotModel, tmp_path: Path
 ) -> None:
     arrays = loaded(robot_clip, tmp_path / "clip.npz", robot, "mjlab")
-    few = {key: arrays[key][:, :14] for key in ("body_pos_w", "body_quat_w")}
+    few = {key: values[:, :14] for key, values in arrays.items() if key.startswith("body_") and key != "body_names"}
     path = stored(robot_clip, tmp_path / "few.npz", robot, "mjlab", joint_names=None, body_names=None, **few)
-    with pytest.raises(MotionError, match=r"few\.npz: .*14 bodies.*--joint-order"):
+    # the ground does
+    assert_same_motion(read_tracking_npz(path, robot), robot_clip)
+    still = replace(robot_clip, **{key: np.tile(getattr(robot_clip, key)[:1], (120, 1)) for key in PARTS})
+    arrays = loaded(still, tmp_path / "still.npz", robot, "mjlab")
+    few = {key: values[:, :14] for key, values in arrays.items() if key.startswith("body_") and key != "body_names"}
+    path = stored(still, tmp_path / "still.npz", robot, "mjlab", joint_names=None, body_names=None, **few)
+    with pytest.raises(MotionError, match=r"still\.npz: .*fit alike.*--joint-order.*--quat-order"):
         read_tracking_npz(path, robot)
-    assert_same_motion(read_tracking_npz(path, robot, "mujoco"), robot_clip)
+    assert_same_motion(read_tracking_npz(path, robot, "mujoco", quat_order="wxyz"), still)
 
 
 @pytest.mark.parametrize("fps", [25.0, 50.0, 60.0])
@@ -223,6 +235,10 @@ def test_a_missing_key_is_named(robot_clip: RobotClip, robot: RobotModel, tmp_pa
         ({"body_pos_w": np.zeros((120, 29, 3))}, r"body_pos_w has shape \(120, 29, 3\), expected \(120, 30, 3\)"),
         ({"body_quat_w": np.zeros((119, 30, 4))}, r"body_quat_w has shape \(119, 30, 4\), expected \(120, 30, 4\)"),
         ({"body_quat_w": np.zeros((120, 30, 4))}, "root_quat_w is no unit quaternion at frame 0"),
+        ({"body_quat_w": np.tile(ONE_ZERO, (120, 1, 1))}, r"body_quat_w is no unit quaternion at frame 0 \(left_hip"),
+        ({"body_lin_vel_w": np.full((120, 30, 3), np.inf)}, "body_lin_vel_w is not a finite number at frame 0"),
+        ({"body_ang_vel_w": np.zeros((120, 29, 3))}, r"body_ang_vel_w has shape \(120, 29, 3\)"),
+        ({"body_names": ["pelvis"] * 30}, "body_names holds a name twice"),
         ({"joint_vel": np.full((120, 29), np.nan)}, "joint_vel is not a finite number at frame 0"),
         ({"joint_names": ["tail"] * 29}, "twice"),
         ({"joint_names": [f"joint_{i}" for i in range(29)]}, "left_hip_pitch_joint"),
@@ -243,3 +259,57 @@ def test_a_clip_of_another_robot_is_not_written(robot_clip: RobotClip, robot: Ro
     strange = replace(robot_clip, joint_names=("tail_joint", *robot.joint_names[1:]))
     with pytest.raises(MotionError, match="tail_joint"):
         write_tracking_npz(strange, tmp_path / "clip.npz", robot, "isaac")
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_findings_tell_orders_rate_and_velocity_point(
+    robot_clip: RobotClip, robot: RobotModel, tmp_path: Path, flavour: Flavour
+) -> None:
+    path = stored(robot_clip, tmp_path / "clip.npz", robot, flavour, joint_names=None, body_names=None)
+    findings = list[Finding]()
+    read_tracking_npz(path, robot, findings=findings)
+    told = {finding.question: (finding.answer, finding.how) for finding in findings}
+    assert told == {
+        "joint order": (ORDER_OF[flavour], "evidence"),
+        "quaternion order": ("wxyz", "evidence"),
+        "fps": ("30", "file"),
+        "point of the linear velocities": ("centre of mass" if flavour == "isaac" else "link origin", "evidence"),
+    }
+
+
+def test_names_that_the_bodies_contradict_are_refused_unless_overruled(
+    robot_clip: RobotClip, robot: RobotModel, tmp_path: Path
+) -> None:
+    path = stored(robot_clip, tmp_path / "clip.npz", robot, "isaac", joint_names=np.array(robot.joint_names))
+    with pytest.raises(MotionError, match=r"clip\.npz: joint_names and body_pos_w contradict .*--joint-order"):
+        read_tracking_npz(path, robot)
+    assert_same_motion(read_tracking_npz(path, robot, "isaac"), robot_clip)
+
+
+def test_a_velocity_that_is_no_ones_gets_a_warning(robot_clip: RobotClip, robot: RobotModel, tmp_path: Path) -> None:
+    path = stored(robot_clip, tmp_path / "clip.npz", robot, "isaac", body_lin_vel_w=np.full((120, 30, 3), 7.0))
+    with pytest.warns(UserWarning, match=r"clip\.npz: body_lin_vel_w is neither .*not used"):
+        read_tracking_npz(path, robot)
+
+
+@pytest.mark.parametrize("fps", [15.0, 60.0])
+def test_the_rate_of_a_robot_that_only_glides_is_told_by_its_bodies(
+    robot: RobotModel, tmp_path: Path, fps: float
+) -> None:
+    gliding = replace(spinning(robot, 30.0), root_quat_w=np.tile((1.0, 0, 0, 0), (50, 1)))
+    path = stored(gliding, tmp_path / "glide.npz", robot, "mjlab", fps=[fps])
+    with pytest.raises(MotionError, match=rf"fps is {fps:g}, but body_lin_vel_w .*it fits 30 fps"):
+        read_tracking_npz(path, robot)
+
+
+def test_a_world_in_front_of_unnamed_bodies_is_passed_over(
+    robot_clip: RobotClip, robot: RobotModel, tmp_path: Path
+) -> None:
+    arrays = loaded(robot_clip, tmp_path / "clip.npz", robot, "mjlab")
+    bodies = {
+        key: np.concatenate([values[:, :1], values], axis=1)
+        for key, values in arrays.items()
+        if "body_" in key and "names" not in key
+    }
+    path = stored(robot_clip, tmp_path / "clip.npz", robot, "mjlab", joint_names=None, body_names=None, **bodies)
+    assert_same_motion(read_tracking_npz(path, robot), robot_clip)

@@ -12,6 +12,8 @@ import pytest
 from g1_vq_retarget.errors import UserError
 from g1_vq_retarget.files import sha256_of
 from g1_vq_retarget.motion import MotionError, RobotClip
+from g1_vq_retarget.motion.formats.evidence import Finding
+from g1_vq_retarget.motion.formats.orders import QUAT_ORDERS, QuatOrder
 from g1_vq_retarget.motion.formats.unitree_csv import read_unitree_csv, write_unitree_csv
 from g1_vq_retarget.robot import RobotModel
 
@@ -49,7 +51,7 @@ def test_a_clip_of_another_robot_is_not_written(robot_clip: RobotClip, robot: Ro
 
 def test_a_row_worked_by_hand(robot: RobotModel, tmp_path: Path) -> None:
     path = write_rows(tmp_path / "nod.csv", [ROW, ROW])
-    clip = read_unitree_csv(path, robot=robot, licence="CC0")
+    clip = read_unitree_csv(path, robot=robot, licence="CC0", quat_order="xyzw")
     assert (clip.name, clip.fps, len(clip)) == ("nod", 30.0, 2)
     np.testing.assert_allclose(clip.root_pos_w, [(0.1, 0.2, 0.8)] * 2)
     np.testing.assert_allclose(clip.root_quat_w, [(0.8, 0, 0, 0.6)] * 2)  # w first
@@ -75,7 +77,7 @@ def test_line_endings_blank_lines_and_a_byte_order_mark_do_no_harm(
     line = ",".join(map(str, ROW))
     path = tmp_path / "clip.csv"
     path.write_bytes(("\ufeff" + line + ending + line + ending).encode())
-    assert len(read_unitree_csv(path, robot=robot)) == 2
+    assert len(read_unitree_csv(path, robot=robot, quat_order="xyzw")) == 2
 
 
 def changed(column: int, value: object) -> list:
@@ -127,30 +129,48 @@ def test_angles_a_little_beyond_the_limits_get_one_warning_naming_the_worst(robo
     rows = [changed(7, 3.0), changed(7, 3.1), changed(8, 3.1)]
     path = write_rows(tmp_path / "stretched.csv", rows)
     with pytest.warns(UserWarning, match=r"stretched\.csv: left_hip_pitch_joint is 0\.220 rad .*frame 1") as record:
-        clip = read_unitree_csv(path, robot=robot)
+        clip = read_unitree_csv(path, robot=robot, quat_order="xyzw")
     assert len(record) == 1
     assert clip.joint_pos[1, 0] == 3.1  # told, not clipped
 
 
 @pytest.mark.parametrize("name", ["dance2_subject1", "fallAndGetUp3_subject1", "sprint1_subject4"])
-def test_a_w_first_quaternion_is_refused_unless_the_order_is_told(
-    lafan1: Path, robot: RobotModel, tmp_path: Path, name: str
+@pytest.mark.parametrize("quat_order", QUAT_ORDERS)
+def test_the_ground_tells_unitrees_order_from_kimodos(
+    lafan1: Path, robot: RobotModel, tmp_path: Path, name: str, quat_order: QuatOrder
 ) -> None:
-    clip = read_unitree_csv(lafan1 / "g1" / f"{name}.csv", robot=robot)[::10]
-    table = np.concatenate([clip.root_pos_w, clip.root_quat_w, clip.joint_pos], axis=1)
-    path = tmp_path / "kimodo.csv"
-    np.savetxt(path, table, delimiter=",", fmt="%.8f")
-    with pytest.raises(MotionError, match=r"kimodo\.csv: .*upside down.*--quat-order"):
+    clip = read_unitree_csv(lafan1 / "g1" / f"{name}.csv", robot=robot)[:1000]
+    write_unitree_csv(clip, tmp_path / "clip.csv", robot, quat_order)
+    findings = list[Finding]()
+    back = read_unitree_csv(tmp_path / "clip.csv", robot=robot, findings=findings)
+    np.testing.assert_allclose(back.root_quat_w, clip.root_quat_w, atol=1e-6)
+    orders, rate = findings
+    assert (orders.answer, orders.how) == (f"mujoco {quat_order}", "evidence")
+    assert min(orders.residuals, key=orders.residuals.__getitem__) == f"mujoco {quat_order}"
+    assert (rate.question, rate.answer, rate.how) == ("fps", "30", "convention")
+
+
+def test_a_robot_that_stands_still_is_refused_with_residuals_unless_the_order_is_told(
+    robot: RobotModel, tmp_path: Path
+) -> None:
+    path = write_rows(tmp_path / "still.csv", [ROW] * 64)
+    with pytest.raises(MotionError, match=r"still\.csv: .*mujoco xyzw 0.*mujoco wxyz 0.*--quat-order xyzw") as caught:
         read_unitree_csv(path, robot=robot)
-    told = read_unitree_csv(path, robot=robot, quat_order="wxyz")
-    np.testing.assert_allclose(told.root_quat_w, clip.root_quat_w, atol=1e-7)
-    assert len(read_unitree_csv(path, robot=robot, quat_order="xyzw")) == len(clip)
+    assert "\n" not in str(caught.value)
+    for quat_order, first in zip(QUAT_ORDERS, [(0.8, 0, 0, 0.6), (0, 0, 0.6, 0.8)], strict=True):
+        findings = list[Finding]()
+        clip = read_unitree_csv(path, robot=robot, quat_order=quat_order, fps=50, findings=findings)
+        np.testing.assert_allclose(clip.root_quat_w[0], first)
+        assert [finding.how for finding in findings] == ["caller", "caller"]
 
 
-@pytest.mark.parametrize("quat", [(0.5, 0.5, 0.5, 0.5), (0, -np.sqrt(0.5), 0, np.sqrt(0.5)), (0, 1, 0, 0)])
-def test_a_robot_lying_or_on_its_head_is_not_taken_for_a_w_first_file(
-    robot: RobotModel, tmp_path: Path, quat: tuple[float, ...]
+def test_columns_in_another_order_are_read_in_it_and_not_as_the_formats(
+    lafan1: Path, robot: RobotModel, tmp_path: Path
 ) -> None:
-    # on its side; on its back; upside down either way
-    path = write_rows(tmp_path / "clip.csv", [[0, 0, 0.2, *quat, *ROW[7:]]])
-    assert len(read_unitree_csv(path, robot=robot)) == 1
+    clip = read_unitree_csv(lafan1 / "g1" / "walk1_subject1.csv", robot=robot)[:300]
+    shuffled = replace(clip.with_joint_order(robot.joint_names_isaac), joint_names=robot.joint_names)
+    write_unitree_csv(shuffled, tmp_path / "clip.csv", robot)
+    found = read_unitree_csv(tmp_path / "clip.csv", robot=robot).joint_pos
+    np.testing.assert_allclose(found, clip.joint_pos, atol=1e-6)
+    as_told = read_unitree_csv(tmp_path / "clip.csv", robot=robot, quat_order="xyzw", joint_order="isaac").joint_pos
+    np.testing.assert_allclose(as_told, clip.joint_pos, atol=1e-6)

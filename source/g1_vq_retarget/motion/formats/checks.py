@@ -14,17 +14,22 @@ from g1_vq_retarget.robot.model import RobotModel
 
 # Joint angles further beyond their limits than this (rad) are refused; nearer ones get a warning.
 LIMIT_TOLERANCE = 0.5
+# Messages that quote a file are cut to so many letters.
+LONGEST_MESSAGE = 1000
 # Less than this (rad) is rounding.
 _LIMIT_ROUNDING = 1e-3
 
 
 @contextmanager
 def naming(path: str | Path) -> Iterator[None]:
-    """Put the file's name before the message of a `MotionError`."""
+    """Put the file's name before the message of a `MotionError`, and keep that a line whatever words the file holds."""
     try:
         yield
     except MotionError as error:
-        raise MotionError(f"{path}: {error}") from error
+        message = "".join(letter if letter.isprintable() else " " for letter in str(error))
+        if len(message) > LONGEST_MESSAGE:
+            message = f"{message[:LONGEST_MESSAGE]} …"
+        raise MotionError(f"{path}: {message}") from error
 
 
 def check_limits(clip: RobotClip, robot: RobotModel, path: str | Path) -> None:

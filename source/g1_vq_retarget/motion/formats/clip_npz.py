@@ -9,7 +9,7 @@ provenance (JSON), root_pos_w (T, 3), root_quat_w (T, 4), and
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ import numpy as np
 from g1_vq_retarget.files import existing_file
 from g1_vq_retarget.motion.clip import HumanClip, MotionError, Provenance, RobotClip
 from g1_vq_retarget.motion.formats.checks import check_limits, naming
-from g1_vq_retarget.motion.formats.npz import number, numbers, read_arrays, words, write_arrays
+from g1_vq_retarget.motion.formats.npz import number, numbers, read_arrays, some_of, word, words, write_arrays
 from g1_vq_retarget.motion.skeleton import HUMAN_JOINTS
 from g1_vq_retarget.robot.model import RobotModel
 
@@ -38,23 +38,23 @@ def read_clip_npz(path: str | Path, robot: RobotModel | None = None) -> RobotCli
     path = existing_file(path)
     with naming(path):
         header = read_arrays(path, ("format", "version"))
-        if str(header["format"]) != FORMAT:
-            raise MotionError(f"format is {str(header['format'])!r}, expected {FORMAT!r}")
+        if word(header, "format") != FORMAT:
+            raise MotionError(f"format is {word(header, 'format')[:40]!r}, expected {FORMAT!r}")
         if number(header, "version") != VERSION:
             raise MotionError(f"version is {header['version']}, this release reads {VERSION}: upgrade g1_vq_retarget")
-        kind = str(read_arrays(path, ("kind",))["kind"])
+        kind = word(read_arrays(path, ("kind",)), "kind")
         if kind not in _BY_KIND:
-            raise MotionError(f"kind is {kind!r}, expected one of {', '.join(_BY_KIND)}")
+            raise MotionError(f"kind is {kind[:40]!r}, expected one of {', '.join(_BY_KIND)}")
         arrays = read_arrays(path, (*_COMMON, *_BY_KIND[kind]))
-        for key, word in _CONVENTIONS.items():
-            if str(arrays[key]) != word:
-                raise MotionError(f"{key} is {str(arrays[key])!r}, expected {word!r}")
-        name, fps, provenance = str(arrays["name"]), number(arrays, "fps"), _provenance(str(arrays["provenance"]))
+        for key, expected in _CONVENTIONS.items():
+            if word(arrays, key) != expected:
+                raise MotionError(f"{key} is {word(arrays, key)[:40]!r}, expected {expected!r}")
+        name, fps, provenance = word(arrays, "name"), number(arrays, "fps"), _provenance(word(arrays, "provenance"))
         joint_names = words(arrays, "joint_names")
         pos, quat = numbers(arrays, "root_pos_w"), numbers(arrays, "root_quat_w")
         if kind == "human":
             if joint_names != HUMAN_JOINTS:
-                raise MotionError(f"joint_names are {', '.join(joint_names)}, expected {', '.join(HUMAN_JOINTS)}")
+                raise MotionError(f"joint_names are {some_of(joint_names, 22)}, expected {', '.join(HUMAN_JOINTS)}")
             joint_quat, rest_offsets = numbers(arrays, "joint_quat"), numbers(arrays, "rest_offsets")
             return HumanClip(name, fps, pos, quat, joint_quat, rest_offsets, provenance=provenance)
         clip = RobotClip(name, fps, pos, quat, joint_names, numbers(arrays, "joint_pos"), provenance=provenance)
@@ -82,6 +82,10 @@ def write_clip_npz(clip: RobotClip | HumanClip, path: str | Path) -> None:
 
 def _provenance(text: str) -> Provenance:
     try:
-        return Provenance(**json.loads(text))
-    except (ValueError, TypeError) as error:
-        raise MotionError(f"provenance is not what this version writes ({error})") from error
+        told = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise MotionError(f"provenance is no JSON ({error})") from error
+    keys = {field.name for field in fields(Provenance)}
+    if not isinstance(told, dict) or set(told) != keys or not all(isinstance(value, str) for value in told.values()):
+        raise MotionError(f"provenance is not what this version writes: strings {', '.join(sorted(keys))}")
+    return Provenance(**told)

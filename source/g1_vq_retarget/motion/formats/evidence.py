@@ -7,7 +7,7 @@ what it holds and the others are not. Where two ways fit, or none, the file is r
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -34,14 +34,60 @@ class Finding:
     measure: str = ""
 
     def __str__(self) -> str:
-        weighed = "; ".join(f"{candidate} {residual:.3g}" for candidate, residual in self.residuals.items())
+        weighed = f" ({_told(self.measure, self.residuals)})" if self.residuals else ""
         why = {
             "file": "told by the file",
             "caller": "told by the caller",
-            "evidence": f"settled by evidence ({self.measure}: {weighed})",
-            "convention": "the format's convention" + (f" ({self.measure}: {weighed})" if weighed else ""),
+            "evidence": "settled by evidence",
+            "convention": "the format's convention",
         }
-        return f"{self.question}: {self.answer}, {why[self.how]}"
+        return f"{self.question}: {self.answer}, {why[self.how]}{weighed}"
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One kind of evidence.
+
+    Attributes:
+        name: what the misfits are, with their unit, such as "farthest link under forward kinematics, m".
+        residuals: candidate -> misfit, at least one.
+        fits: a candidate with a larger misfit is wrong.
+        margin: the second best must be so many times worse than the best; else it is a tie.
+        noise: misfits below this are alike. By default so small that the second best need only be worse than `fits`.
+        decides: whether this alone can settle a question; otherwise it can only contradict what does.
+    """
+
+    name: str
+    residuals: Mapping[str, float]
+    fits: float
+    margin: float
+    noise: float | None = None
+    decides: bool = True
+
+    @property
+    def best(self) -> str:
+        return min(self.residuals, key=self.residuals.__getitem__)
+
+    @property
+    def fitting(self) -> bool:
+        """Whether any candidate fits."""
+        # not `> fits`, which a NaN would pass
+        return self.residuals[self.best] <= self.fits
+
+    @property
+    def ties(self) -> list[str]:
+        """The candidates that cannot be told from the best."""
+        noise = self.fits / self.margin if self.noise is None else self.noise
+        least = self.margin * max(self.residuals[self.best], noise)
+        return [other for other, residual in self.residuals.items() if other != self.best and not residual >= least]
+
+    @property
+    def answer(self) -> str | None:
+        """The only candidate that fits, None where this measure does not tell."""
+        return self.best if self.fitting and not self.ties else None
+
+    def __str__(self) -> str:
+        return _told(self.name, self.residuals)
 
 
 def settle(
@@ -60,12 +106,40 @@ def settle(
     Raises:
         MotionError: none fits, or more than one does. Tells all residuals and the flag.
     """
-    ranked = sorted(residuals.items(), key=lambda item: item[1])
-    best, misfit = ranked[0]
-    ties = [other for other, residual in ranked[1:] if residual < margin * max(misfit, fits / margin)]
-    # not `misfit > fits`, which a NaN would pass
-    if not misfit <= fits or ties:
-        told = ", ".join(f"{candidate} {residual:.3g}" for candidate, residual in residuals.items())
-        verdict = f"{' and '.join([best, *ties])} fit alike" if misfit <= fits else "nothing fits"
-        raise MotionError(f"{question} cannot be told, {verdict} ({measure}: {told}): say it with {flag}")
-    return Finding(question, best, "evidence", dict(residuals), measure)
+    return agree(question, [Measure(measure, residuals, fits, margin)], flag=flag)
+
+
+def agree(question: str, measures: Sequence[Measure], *, flag: str) -> Finding:
+    """The candidate that one kind of evidence tells, and none speaks against.
+
+    A kind speaks against what is worse by its margin than another candidate that fits.
+
+    Args:
+        question: what is open.
+        measures: at least one, of the same candidates.
+        flag: how a user settles it.
+
+    Raises:
+        MotionError: no measure tells, or two contradict each other. Tells all residuals and the flag.
+    """
+    telling = [measure for measure in measures if measure.decides and measure.answer is not None]
+    agreed = [
+        measure
+        for measure in telling
+        if all(measure.best in (other.best, *other.ties) for other in measures if other.fitting)
+    ]
+    if agreed:
+        return Finding(question, agreed[0].best, "evidence", dict(agreed[0].residuals), agreed[0].name)
+    if telling:
+        verdict = "evidence contradicts itself"
+    elif not any(measure.fitting for measure in measures if measure.decides):
+        verdict = "nothing fits"
+    else:
+        tied = next(measure for measure in measures if measure.decides and measure.fitting)
+        verdict = f"{' and '.join([tied.best, *tied.ties])} fit alike"
+    told = "; ".join(map(str, measures))
+    raise MotionError(f"{question} cannot be told, {verdict} ({told}): say it with {flag}")
+
+
+def _told(measure: str, residuals: Mapping[str, float]) -> str:
+    return f"{measure}: " + ", ".join(f"{candidate} {residual:.3g}" for candidate, residual in residuals.items())

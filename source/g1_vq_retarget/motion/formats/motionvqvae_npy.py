@@ -16,6 +16,7 @@ import numpy as np
 from g1_vq_retarget.files import existing_file, replacing, sha256_of
 from g1_vq_retarget.motion.clip import MotionError, Provenance, RobotClip
 from g1_vq_retarget.motion.formats.checks import naming
+from g1_vq_retarget.motion.formats.npz import read_array, refusing_damage
 
 # Time steps may differ from one another, and the rates of clips, by this much of them.
 _RATE_TOLERANCE = 0.01
@@ -93,11 +94,9 @@ def write_motionvqvae_npy(clips: Sequence[RobotClip], path: str | Path) -> None:
 
 def _table(path: Path) -> tuple[np.ndarray, float]:
     """The rows as finite float64, and the fineness (s) to which the file's numbers can tell its times."""
-    try:
-        table = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise MotionError(f"not a whole NPY of plain numbers ({error})") from error
-    if not isinstance(table, np.ndarray) or table.dtype.kind != "f":
+    with refusing_damage("a whole NPY of plain numbers"), path.open("rb") as file:
+        table = read_array(file, path.stat().st_size)
+    if table.dtype.kind != "f":
         raise MotionError("not an NPY of floating-point numbers")
     if table.ndim != 2 or table.shape[1] <= _COLUMNS_BESIDE_JOINTS:
         raise MotionError(

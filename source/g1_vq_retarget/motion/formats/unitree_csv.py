@@ -1,133 +1,129 @@
-"""Unitree's CSV: no header, one row a frame, x y z (m), quaternion x y z w, joint angles (rad) in MuJoCo order.
+"""Robot motion as 36 columns without a header: Unitree's CSV and Kimodo's.
 
-The format tells no rate. Unitree published its LAFAN1 retargeting in it at 30 fps, so that is its default.
+One row a frame: x y z (m), quaternion, joint angles (rad) in MuJoCo order. Unitree writes the quaternion x y z w,
+Kimodo w x y z, and nothing in a file says which: the ground does. Neither tells its rate. Unitree published its LAFAN1
+retargeting in it at 30 fps, and Kimodo generates at 30, so that is the default.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from g1_vq_retarget.files import existing_file, replacing, sha256_of
 from g1_vq_retarget.motion.clip import MotionError, Provenance, RobotClip
 from g1_vq_retarget.motion.formats.checks import check_limits, naming, require_robot_joints
+from g1_vq_retarget.motion.formats.csv_table import read_table, write_table
+from g1_vq_retarget.motion.formats.evidence import Finding, agree
+from g1_vq_retarget.motion.formats.ground import ground_measures
+from g1_vq_retarget.motion.formats.orders import (
+    FROM_WXYZ,
+    JOINT_ORDERS,
+    QUAT_ORDERS,
+    TO_WXYZ,
+    JointOrder,
+    QuatOrder,
+    names_in,
+)
 from g1_vq_retarget.robot.model import RobotModel
 
 FPS = 30.0
-QuatOrder = Literal["xyzw", "wxyz"]
-_XYZW_TO_WXYZ = [3, 0, 1, 2]
-_WXYZ_TO_XYZW = [1, 2, 3, 0]
 
 
 def read_unitree_csv(
     path: str | Path,
     *,
     robot: RobotModel,
-    fps: float = FPS,
+    fps: float | None = None,
     licence: str = "",
     quat_order: QuatOrder | None = None,
+    joint_order: JointOrder | None = None,
+    findings: list[Finding] | None = None,
 ) -> RobotClip:
-    """Read a clip; its joints are in `robot.joint_names` order.
+    """Read a clip of Unitree's or Kimodo's; its joints are in `robot.joint_names` order.
+
+    Without `quat_order` the order is the one in which the robot stands on the ground and does not drag its feet over
+    it, see `ground_measures`. The joints are weighed in Isaac Lab's order, too, so that a file of shuffled columns is
+    not read as one of the format.
 
     Args:
         path: the file, with 7 + J columns.
         robot: whose joints the columns are.
-        fps: frames a second, which the file does not tell.
+        fps: frames a second, which the file does not tell; 30 if not given.
         licence: licence of the motion, for its provenance.
-        quat_order: order of the quaternion's columns. Kimodo writes the same columns w first. Without it the order is
-            Unitree's x y z w, and a motion that is upside down in it but upright with w first is refused.
+        quat_order: order of the quaternion's columns: "xyzw" is Unitree's, "wxyz" Kimodo's. With it the joints are in
+            MuJoCo order unless told.
+        joint_order: order of the joints' columns, "mujoco" in both formats.
+        findings: is told what the file left open, and what settled it.
 
     Raises:
         UserError: no file there, or it is empty.
-        MotionError: a row or cell that cannot be, a quaternion that is none, no positive fps, joints far beyond limits.
+        MotionError: a row or cell that cannot be, a quaternion that is none, no positive fps, joints far beyond limits,
+            an order that the ground does not settle.
     """
     path = existing_file(path)
     with naming(path):
-        table = _table(path, (*"xyz", *(f"q{axis}" for axis in quat_order or "xyzw"), *robot.joint_names))
-        quat = table[:, 3:7]
-        if quat_order is None:
-            _refuse_w_first(quat)
-        clip = RobotClip(
-            name=path.stem,
-            fps=float(fps),
-            root_pos_w=table[:, :3],
-            root_quat_w=quat if quat_order == "wxyz" else quat[:, _XYZW_TO_WXYZ],
-            joint_names=robot.joint_names,
-            joint_pos=table[:, 7:],
-            provenance=Provenance(path.name, sha256_of(path), licence),
-        )
+        told = Finding("fps", f"{FPS if fps is None else fps:g}", "convention" if fps is None else "caller")
+        fps = float(FPS if fps is None else fps)
+        columns = (*"xyz", *(f"q{axis}" for axis in quat_order or "xyzw"), *robot.joint_names)
+        table = read_table(path, columns, f"x y z, quaternion x y z w or w x y z, {len(robot.joints)} joint angles")
+        provenance = Provenance(path.name, sha256_of(path), licence)
+
+        def clip_in(joints: JointOrder, quat: QuatOrder) -> RobotClip:
+            return RobotClip(
+                name=path.stem,
+                fps=fps,
+                root_pos_w=table[:, :3],
+                root_quat_w=table[:, 3:7][:, TO_WXYZ[quat]],
+                joint_names=names_in(robot, joints)[0],
+                joint_pos=table[:, 7:],
+                provenance=provenance,
+            ).with_joint_order(robot.joint_names)
+
+        if quat_order is not None:
+            clip = clip_in(joint_order or "mujoco", quat_order)
+            settled = Finding("joint and quaternion order", f"{joint_order or 'mujoco'} {quat_order}", "caller")
+        else:
+            orders = JOINT_ORDERS if joint_order is None else (joint_order,)
+            candidates = {f"{joints} {quat}": clip_in(joints, quat) for joints in orders for quat in QUAT_ORDERS}
+            settled = _settled(candidates, robot, path)
+            clip = candidates[settled.answer]
         check_limits(clip, robot, path)
+    if findings is not None:
+        findings += [settled, told]
     return clip
 
 
-def write_unitree_csv(clip: RobotClip, path: str | Path, robot: RobotModel) -> None:
+def write_unitree_csv(clip: RobotClip, path: str | Path, robot: RobotModel, quat_order: QuatOrder = "xyzw") -> None:
     """Write a clip at its own rate, which the file does not tell: say `clip.fps` where you hand it on.
+
+    Args:
+        clip: with exactly the robot's joints.
+        path: the file.
+        robot: whose order the joints are written in.
+        quat_order: "xyzw" for Unitree's CSV, "wxyz" for Kimodo's.
 
     Raises:
         MotionError: the clip's joints are not the robot's.
         UserError: the file cannot be written.
     """
     ordered = require_robot_joints(clip, robot)
-    table = np.concatenate([ordered.root_pos_w, ordered.root_quat_w[:, _WXYZ_TO_XYZW], ordered.joint_pos], axis=1)
+    quat = ordered.root_quat_w[:, FROM_WXYZ[quat_order]]
+    table = np.concatenate([ordered.root_pos_w, quat, ordered.joint_pos], axis=1)
     with replacing(path) as temporary:
-        np.savetxt(temporary, table, fmt="%.7f", delimiter=",")
+        write_table(temporary, table)
 
 
-def _table(path: Path, columns: tuple[str, ...]) -> np.ndarray:
-    """(T, len(columns)) the cells as finite numbers; blank lines are skipped."""
+def _settled(candidates: dict[str, RobotClip], robot: RobotModel, path: Path) -> Finding:
+    """The reading that the ground tells. Raises MotionError if it does not."""
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError:
-        raise MotionError("not a text file, expected comma-separated numbers") from None
-    rows = [line for line in lines if line.strip()]
-    if not rows:
-        raise MotionError("the motion has no frames")
-    try:
-        table = np.loadtxt(rows, delimiter=",", ndmin=2, comments=None)
-    except ValueError:
-        raise _first_fault(lines, columns) from None
-    if table.shape[1] != len(columns) or not np.isfinite(table).all():
-        raise _first_fault(lines, columns)
-    return table
-
-
-def _first_fault(lines: list[str], columns: tuple[str, ...]) -> MotionError:
-    """The first row that is short, or cell that is no number. Slow, and only walked when there is one."""
-    frame = -1
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        frame += 1
-        cells = line.split(",")
-        if len(cells) != len(columns):
-            return MotionError(
-                f"line {number} (frame {frame}) has {len(cells)} columns, expected {len(columns)}: "
-                f"x y z, quaternion x y z w, {len(columns) - 7} joint angles"
-            )
-        for column, (name, cell) in enumerate(zip(columns, cells, strict=True), start=1):
-            try:
-                finite = np.isfinite(float(cell))
-            except ValueError:
-                finite = False
-            if not finite:
-                return MotionError(
-                    f"line {number} (frame {frame}), column {column} ({name}) holds {cell.strip()!r}, "
-                    "expected a finite number"
-                )
-    return MotionError("not comma-separated numbers")
-
-
-def _refuse_w_first(quat: np.ndarray) -> None:
-    """Refuse (T, 4) rows that turn the robot over if read x y z w, and set it upright if read w x y z."""
-
-    def mean_up_z(x: np.ndarray, y: np.ndarray) -> float:
-        return float(np.mean(1 - 2 * (x**2 + y**2)))
-
-    # Unitree's 40 LAFAN1 clips, falls included, lie above 0.55; read in the wrong order they lie below 0.25
-    if mean_up_z(quat[:, 0], quat[:, 1]) < 0.3 and mean_up_z(quat[:, 1], quat[:, 2]) > 0.5:
-        raise MotionError(
-            "the robot is upside down if the quaternion in columns 4 to 7 is x y z w, and upright if it is w x y z: "
-            "say which with --quat-order xyzw or --quat-order wxyz"
+        return agree(
+            "joint and quaternion order",
+            ground_measures(candidates, robot),
+            flag="--quat-order xyzw (Unitree) or wxyz (Kimodo)",
         )
+    except MotionError:
+        # an angle out of range explains it more simply
+        check_limits(next(iter(candidates.values())), robot, path)
+        raise
