@@ -5,14 +5,15 @@ Lengths are scaled segment by segment, and feet that stand are anchored to the f
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from scipy.ndimage import binary_closing, binary_opening
+from scipy.ndimage import binary_closing, binary_opening, gaussian_filter1d, maximum_filter1d
 from scipy.spatial.transform import Rotation
 
-from g1_vq_retarget.motion import HumanClip
+from g1_vq_retarget.motion import HumanClip, MotionError
 from g1_vq_retarget.motion.skeleton import BODY_AXES, HUMAN_JOINTS
 from g1_vq_retarget.motion.time import runs, velocity
 from g1_vq_retarget.robot import Joint, RobotModel, forward_kinematics, index_by_name
@@ -21,17 +22,29 @@ from g1_vq_retarget.robot import Joint, RobotModel, forward_kinematics, index_by
 # lengths a second, and its sole faces down rather than back, as a kneeling body's does (cosine); shorter stances, and
 # shorter gaps in them, are not believed, s.
 STANCE_HEIGHT, STANCE_SPEED, STANCE_UPRIGHT, STANCE_TIME = 0.04, 0.45, 0.3, 0.1
+# The floor is where balls of feet are that hardly move (leg lengths a second), the sole flat (cosine), if there are
+# such feet in this share of the frames.
+STILL_SPEED, FLAT_UPRIGHT, FLOOR_SHARE = 0.12, 0.9, 0.02
 # A foot goes over from its anchor to its own path, and back, within so many seconds.
 BLEND_TIME = 0.25
+# A foot that goes faster than this, m/s, is lifted so far from the floor, m: at twice the speed all the way. A human's
+# foot swings past the floor at a few centimetres, and shrunk with the legs it would graze it.
+SWING_SPEED, SWING_HEIGHT, SWING_TIME = 0.25, 0.015, 0.05
 # A standing foot is flat until its heel is raised by this angle, rad: less is the noise of a capture.
 FLAT_PITCH = 0.1
+# A leg is taken to be stretched at this share of its length: near to straight, a knee turns fast for little.
+STRETCHED = 0.985
+# The pelvis is lowered before a leg would be too short, and let up after, within so many seconds.
+LOWERING_TIME = 0.2
+# A bone shorter than this points nowhere, m.
+SHORTEST_BONE = 1e-3
 # A hand beside the hips keeps so far out of the leg's plane, m: half a thigh and half a hand.
 HIP_ROOM = 0.10
 
 # What a metre or a radian off the target costs. Feet come first: what is out of reach is taken from the body.
-TOE_COST, FOOT_TURN_COST = 100.0, 20.0
+TOE_COST, FOOT_TURN_COST = 100.0, 2.0
 PELVIS_COST, PELVIS_TURN_COST, TORSO_TURN_COST = 10.0, 5.0, 5.0
-KNEE_COST, ELBOW_COST, HAND_COST, HAND_TURN_COST = 2.0, 4.0, 4.0, 0.5
+KNEE_COST, ELBOW_COST, HAND_COST, HAND_TURN_COST = 2.0, 4.0, 4.0, 2.0
 
 
 def _sides(joint: str) -> list[int]:
@@ -42,6 +55,22 @@ _HIPS, _KNEES, _ANKLES, _BALLS = (_sides(joint) for joint in ("hip", "knee", "an
 _SHOULDERS, _ELBOWS, _WRISTS = (_sides(joint) for joint in ("shoulder", "elbow", "wrist"))
 _WAIST, _CHEST = (HUMAN_JOINTS.index(joint) for joint in ("spine1", "spine3"))
 _SPINE = index_by_name(HUMAN_JOINTS, ["spine2", "spine3", "neck"])
+
+
+@dataclass(frozen=True)
+class Posture:
+    """How the robot carries itself against the human: constant turns forwards, rad.
+
+    Skeletons differ in what they call upright. LAFAN1's rest pose has a spine straight as a rod, so that a human who
+    stands at ease leans back with the pelvis and forward above it; a robot that does the same is no mistake, but not
+    what others retarget to.
+    """
+
+    pelvis_lean: float = 0.0
+    torso_lean: float = 0.0
+
+
+AS_HUMAN = Posture()
 
 
 class Pose(NamedTuple):
@@ -104,20 +133,30 @@ def stances(human: HumanClip) -> np.ndarray:
     return binary_opening(binary_closing(padded, believed), believed)[len(believed) : -len(believed)]
 
 
-def ik_targets(human: HumanClip, robot: RobotModel) -> list[Place | Turn]:
+def require_limbs(human: HumanClip) -> None:
+    """Refuse, by a MotionError, a body of which a bone that targets are made from has no length."""
+    for joint in (*_KNEES, *_ANKLES, *_BALLS, *_ELBOWS, *_WRISTS, _SPINE[-1]):
+        if np.linalg.norm(human.rest_offsets[joint]) < SHORTEST_BONE:
+            raise MotionError(f"the bone to {HUMAN_JOINTS[joint]} has no length: correct the skeleton")
+
+
+def ik_targets(human: HumanClip, robot: RobotModel, posture: Posture = AS_HUMAN) -> list[Place | Turn]:
     """The root's place and turn first, then those of the other links."""
     rest = rest_positions(robot)
-    pelvis = _pelvis(human, robot)
-    turned = pelvis.rotation * _within_waist(pelvis.rotation.inv() * _trunk_rotation(human), robot)
+    standing = stances(human)
+    pelvis = _pelvis(human, robot, posture)
+    toes = [_toe(human, robot, side, pelvis, standing[:, side]) for side in range(2)]
+    pelvis = _within_reach(pelvis, toes, robot, human.fps)
+    trunk = _trunk_rotation(human) * Rotation.from_euler("y", posture.torso_lean)
+    turned = pelvis.rotation * _within_waist(pelvis.rotation.inv() * trunk, robot)
     torso = Pose(pelvis.at(rest[robot.anchor]), turned)
     targets: list[Place | Turn] = [
         Place(robot.link_names[0], "body", pelvis.pos, PELVIS_COST),
         Turn(robot.link_names[0], "body", pelvis.rotation, PELVIS_TURN_COST),
         Turn(robot.anchor, "body", torso.rotation, TORSO_TURN_COST),
     ]
-    standing = stances(human)
     for side in range(2):
-        targets += _leg(human, robot, side, pelvis, standing[:, side])
+        targets += _leg(human, robot, side, pelvis, toes[side])
         targets += _arm(human, robot, side, pelvis, torso)
     return targets
 
@@ -129,28 +168,51 @@ def rest_positions(robot: RobotModel) -> dict[str, np.ndarray]:
 
 
 def _floor(human: HumanClip) -> float:
-    """Height of the balls of the standing feet, m."""
-    return float(np.percentile(human.joint_pos_w[:, _BALLS, 2].min(axis=1), 5))
+    """Height of the balls of the standing feet, m: of those that stand lowest, others may stand on boxes.
+
+    Where no foot stands, as in a clip of crawling, that of the lowest ball.
+    """
+    ball = human.joint_pos_w[:, _BALLS]
+    slow = np.linalg.norm(velocity(ball, human.fps), axis=-1) < STILL_SPEED * human.leg_length
+    heights = ball[..., 2][slow & (human.joint_rot_w[:, _ANKLES, 2, 1] > FLAT_UPRIGHT)]
+    if len(heights) < FLOOR_SHARE * len(human):
+        return float(np.percentile(ball[..., 2].min(axis=1), 5))
+    lowest = np.percentile(heights, 5)
+    return float(np.median(heights[heights < lowest + STANCE_HEIGHT * human.leg_length]))
 
 
-def _pelvis(human: HumanClip, robot: RobotModel) -> Pose:
+def _pelvis(human: HumanClip, robot: RobotModel, posture: Posture) -> Pose:
     # hips, and not pelves, are brought together: how far apart the two are is a matter of where a model puts its root
     rest, sole = rest_positions(robot), Sole.of(robot, robot.feet[0])
     human_ankle_height = _floor(human) - human.rest_offsets[_BALLS, 1].mean()
     human_hips = human.joint_pos_w[:, _HIPS].mean(axis=1) - (0, 0, human_ankle_height)
     hips = robot.leg_length / human.leg_length * human_hips + (0, 0, sole.radius - sole.toe[2])
-    return Pose(
-        hips - human.body_rotation.apply(np.mean([rest[leg[0]] for leg in robot.legs], axis=0)), human.body_rotation
-    )
+    rotation = human.body_rotation * Rotation.from_euler("y", posture.pelvis_lean)
+    return Pose(hips - rotation.apply(np.mean([rest[leg[0]] for leg in robot.legs], axis=0)), rotation)
 
 
-def _leg(human: HumanClip, robot: RobotModel, side: int, pelvis: Pose, standing: np.ndarray) -> list[Place | Turn]:
+def _within_reach(pelvis: Pose, toes: list[Pose], robot: RobotModel, fps: float) -> Pose:
+    """The pelvis as much lower as the legs are too short for the feet, and smoothly so."""
+    rest = rest_positions(robot)
+    lower = np.zeros(len(pelvis.pos))
+    for (hip_link, knee_link, foot_link), toe in zip(robot.legs, toes, strict=True):
+        hip, knee, foot = (rest[link] for link in (hip_link, knee_link, foot_link))
+        hip = np.array([hip[0], knee[1], hip[2]])
+        way = toe.at(-Sole.of(robot, foot_link).toe) - pelvis.at(hip)
+        reach = STRETCHED * np.linalg.norm(foot - hip)
+        aside = np.linalg.norm(way[:, :2], axis=1)
+        lower = np.maximum(lower, -way[:, 2] - np.sqrt((reach**2 - aside**2).clip(0)))
+    width = LOWERING_TIME * fps
+    lower = gaussian_filter1d(maximum_filter1d(lower, 2 * round(width) + 1), width / 2)
+    return Pose(pelvis.pos - np.outer(lower, (0, 0, 1)), pelvis.rotation)
+
+
+def _leg(human: HumanClip, robot: RobotModel, side: int, pelvis: Pose, toe: Pose) -> list[Place | Turn]:
     hip_link, knee_link, foot_link = robot.legs[side]
     hip, knee = (rest_positions(robot)[link] for link in (hip_link, knee_link))
     # the hip's three joints are not in one place: the thigh turns about the first one's height, above the knee
     hip_w = pelvis.at(np.array([hip[0], knee[1], hip[2]]))
     knee_w = hip_w + (hip[2] - knee[2]) * _bone(human, _HIPS[side], _KNEES[side])
-    toe = _toe(human, robot, side, pelvis, standing)
     return [
         Place(toe_site(foot_link), "site", toe.pos, TOE_COST),
         Turn(toe_site(foot_link), "site", toe.rotation, FOOT_TURN_COST),
@@ -180,9 +242,12 @@ def _toe(human: HumanClip, robot: RobotModel, side: int, pelvis: Pose, standing:
 
     pos = free + _faded(anchor - free, standing, human.fps)
     rotation = Rotation.from_rotvec(_faded((level * rotation.inv()).as_rotvec(), standing, human.fps)) * rotation
-    # in the air, too, no part of the sole is below the floor
+    # in the air, too, no part of the sole is below the floor, nor grazes it while it swings
     heights = np.stack([Pose(pos, rotation).at(end - sole.toe)[:, 2] for end in sole.ends])
-    pos[:, 2] += (sole.radius - heights.min(axis=0)).clip(0)
+    speed = np.linalg.norm(velocity(free, human.fps)[:, :2], axis=1)
+    swing = np.where(standing, 0.0, _smoothstep(speed / SWING_SPEED - 1))
+    swing = gaussian_filter1d(swing, SWING_TIME * human.fps) * ~standing
+    pos[:, 2] += (sole.radius + SWING_HEIGHT * swing - heights.min(axis=0)).clip(0)
     return Pose(pos, rotation)
 
 

@@ -16,7 +16,18 @@ from scipy.spatial.transform import Rotation
 from tqdm import tqdm
 
 from g1_vq_retarget.data.ik_clearance import Clearance
-from g1_vq_retarget.data.ik_targets import Place, Sole, Turn, ik_targets, rest_positions, toe_site
+from g1_vq_retarget.data.ik_refine import refine_clip
+from g1_vq_retarget.data.ik_targets import (
+    AS_HUMAN,
+    Place,
+    Posture,
+    Sole,
+    Turn,
+    ik_targets,
+    require_limbs,
+    rest_positions,
+    toe_site,
+)
 from g1_vq_retarget.errors import UserError
 from g1_vq_retarget.motion import HumanClip, RobotClip
 from g1_vq_retarget.robot import Joint, Link, RobotModel, build_mjcf
@@ -25,34 +36,46 @@ from g1_vq_retarget.robot import Joint, Link, RobotModel, build_mjcf
 POSTURE_COST, DAMPING_COST = 0.1, 1.0
 SOLVER = "daqp"
 FIRST_FRAME_STEPS = 100
-NY = [0]
 
 
 def retarget_by_ik(
-    human: HumanClip, robot: RobotModel, *, iterations: int = 4, show_progress: bool = False
+    human: HumanClip,
+    robot: RobotModel,
+    *,
+    iterations: int = 4,
+    posture: Posture = AS_HUMAN,
+    refine: bool = False,
+    show_progress: bool = False,
 ) -> RobotClip:
     """The robot's motion for a human's, at the human's rate.
 
     The ground the human covers and the heights above it are scaled by the ratio of the legs, arms segment by segment;
     the floor is where the balls of the human's feet stand, and z = 0 for the robot. Joint limits and the motors'
-    speeds are kept. The same clip gives the same motion.
+    speeds are kept, no capsule of the robot goes below the floor, and none into another. The same clip gives the
+    same motion.
 
     Args:
-        human: motion on a level floor. Feet on boxes or stairs are followed but not anchored, and nothing keeps hands
-            and knees of a lying body above the floor.
+        human: motion on a level floor. Feet on boxes or stairs are followed but not anchored.
         iterations: quadratic programs a frame.
+        posture: how the robot carries itself against the human.
+        refine: whether to go over the whole clip afterwards, which takes the jerk out (see `refine_clip`); it takes
+            longer than that again, and bounds are then kept to a millimetre and not to the last digit.
         show_progress: whether to show a bar on a terminal, a unit a frame.
 
     Raises:
-        UserError: mink, mujoco or the solver is not installed.
+        UserError: mink, mujoco or the solver is not installed, or no iterations are asked for.
+        MotionError: a bone of the human has no length.
     """
+    if iterations < 1:
+        raise UserError(f"--iterations must be at least 1, it is {iterations}")
+    require_limbs(human)
     mink, mujoco = _import_solver()
     spec = mujoco.MjSpec.from_string(build_mjcf(robot, floor=False))
     for foot in robot.feet:
         spec.body(foot).add_site(name=toe_site(foot), pos=Sole.of(robot, foot).toe)
     model = spec.compile()
 
-    targets = ik_targets(human, robot)
+    targets = ik_targets(human, robot, posture)
     places = [target for target in targets if isinstance(target, Place)]
     turns = [target for target in targets if isinstance(target, Turn)]
     place_tasks = [mink.FrameTask(place.frame, place.kind, place.cost, 0.0) for place in places]
@@ -61,9 +84,9 @@ def retarget_by_ik(
 
     start = np.concatenate([places[0].pos[0], quats[0][0], robot.default_joint_pos])
     configuration = mink.Configuration(model, start)
-    posture = mink.PostureTask(model, POSTURE_COST)
-    posture.set_target_from_configuration(configuration)
-    tasks = [*place_tasks, *turn_tasks, posture, mink.DampingTask(model, DAMPING_COST)]
+    default = mink.PostureTask(model, POSTURE_COST)
+    default.set_target_from_configuration(configuration)
+    tasks = [*place_tasks, *turn_tasks, default, mink.DampingTask(model, DAMPING_COST)]
     ranges = mink.ConfigurationLimit(model)
     for joint, lower, upper in _human_limits(robot):
         address = model.joint(joint).qposadr[0]
@@ -88,13 +111,12 @@ def retarget_by_ik(
             clearance.yielding = False
             try:
                 step = mink.solve_ik(configuration, tasks, dt, SOLVER, limits=[*limits, clearance])
-            except mink.NoSolutionFound:
+            except mink.NoSolutionFound:  # out of one capsule would be into another, or too fast
                 clearance.yielding = True
                 step = mink.solve_ik(configuration, tasks, dt, SOLVER, limits=[*limits, clearance])
-                NY[0] += 1
             configuration.integrate_inplace(step, dt)
         qpos[frame] = configuration.q
-    return RobotClip(
+    clip = RobotClip(
         name=human.name,
         fps=human.fps,
         root_pos_w=qpos[:, :3],
@@ -104,6 +126,7 @@ def retarget_by_ik(
         joint_pos=qpos[:, 7:].clip(*robot.limits.T),
         provenance=replace(human.provenance, source=f"inverse kinematics of {human.provenance.source or human.name}"),
     )
+    return refine_clip(human, clip, robot, posture) if refine else clip
 
 
 def _import_solver() -> tuple[Any, Any]:

@@ -17,6 +17,7 @@ from g1_vq_retarget.data.features import deviation, human_root, robot_root
 from g1_vq_retarget.data.folder import FORMAT_VERSION
 from g1_vq_retarget.data.windows import cut_windows
 from g1_vq_retarget.errors import UserError
+from g1_vq_retarget.files import sha256_of
 from g1_vq_retarget.motion import HumanClip, MotionError, Orientation, RobotClip, resample, root_columns
 from g1_vq_retarget.motion.formats.checks import check_limits, naming
 from g1_vq_retarget.motion.skeleton import HUMAN_JOINTS
@@ -61,7 +62,12 @@ class ClipFiles:
     human: Path | None
 
 
-def pair_by_stem(robot_dir: Path, robot_suffix: str, human_dir: Path | None, human_suffix: str) -> list[ClipFiles]:
+Suffixes = str | tuple[str, ...]
+
+
+def pair_by_stem(
+    robot_dir: Path, robot_suffix: Suffixes, human_dir: Path | None, human_suffix: Suffixes
+) -> list[ClipFiles]:
     """Clips of a folder of robot files; files of the same stem in the human folder are their human side.
 
     Raises:
@@ -101,6 +107,46 @@ def read_split(path: Path, clips: list[ClipFiles]) -> dict[str, list[ClipFiles]]
     return split
 
 
+def add_pairs(splits: dict[str, list[ClipFiles]], folder: Path) -> dict[str, list[ClipFiles]]:
+    """Splits with the pairs of a folder that build_pairs.py wrote added to `train`.
+
+    Raises:
+        UserError: no such folder, a pair without a report, or one of a clip that is held out for `val` or `test`
+            (by its name, that of its file or the contents of it) or that bears the name of one in `train`.
+    """
+    if not (folder / "reports").is_dir():
+        raise UserError(f"{folder}: holds no reports/; name a folder that scripts/data/build_pairs.py wrote")
+    pairs = pair_by_stem(folder / "robot", ".npz", folder / "human", ".npz")
+    report_of = {}
+    for path in sorted((folder / "reports").glob("*.json")):
+        try:
+            report = json.loads(path.read_text(encoding="utf-8"))
+            report_of |= dict.fromkeys((part["name"] for part in report.get("parts", [])), report)
+        except (OSError, ValueError, AttributeError, TypeError, KeyError) as error:
+            raise UserError(f"{path}: no report ({error}); go on with the folder by build_pairs.py") from error
+    names = {clip.name: split for split, clips in splits.items() for clip in clips}
+    held_out = {
+        sha256_of(clip.human): clip.name
+        for split in ("val", "test")
+        for clip in splits.get(split, [])
+        if clip.human is not None
+    }
+    for pair in pairs:
+        if pair.name not in report_of or pair.human is None:
+            raise UserError(f"{folder}: {pair.name} has no report or no human side; go on with it by build_pairs.py")
+        recording, sha256 = report_of[pair.name]["name"], report_of[pair.name]["sha256"]
+        file = Path(report_of[pair.name]["file"]).stem  # the recording is named by its folders, too
+        known = next((name for name in (pair.name, recording) if name in names), held_out.get(sha256))
+        if names.get(file) in ("val", "test"):
+            known = file
+        if known is not None:
+            raise UserError(
+                f"{folder}: {pair.name} is a part of {known}, which stands in '{names[known]}' already; "
+                "build the pairs without it (--clips), so that nothing is both trained on and held out"
+            )
+    return splits | {"train": [*splits["train"], *pairs]}
+
+
 def process(
     splits: dict[str, list[ClipFiles]],
     out: Path,
@@ -108,6 +154,7 @@ def process(
     robot: RobotModel,
     read_robot: Callable[[Path], RobotClip],
     read_human: Callable[[Path], HumanClip],
+    notes: dict | None = None,
 ) -> dict:
     """Write the windows of all clips, their statistics and a manifest into `out`.
 
@@ -119,6 +166,7 @@ def process(
         robot: whose link table goes with the windows if the joints are this robot's; any other joints have none, and
             can have no human side.
         read_robot, read_human: readers of the files, which raise UserError for what they cannot read.
+        notes: what else the manifest is to say.
 
     Returns:
         The manifest.
@@ -147,6 +195,7 @@ def process(
             "human_joint_names": list(HUMAN_JOINTS[1:]),
             "clips": [],
             "splits": {},
+            **(notes or {}),
         }
         joints = None
         total = sum(len(clips) for clips in splits.values())
@@ -366,10 +415,15 @@ def _origin(clip: RobotClip | HumanClip) -> dict:
     }
 
 
-def _files_by_stem(folder: Path, suffix: str) -> dict[str, Path]:
+def _files_by_stem(folder: Path, suffix: Suffixes) -> dict[str, Path]:
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder")
-    files = {path.stem: path for path in sorted(folder.glob(f"*{suffix}"))}
+    suffixes = (suffix,) if isinstance(suffix, str) else suffix
+    files: dict[str, Path] = {}
+    for path in sorted(path for path in folder.iterdir() if path.name.endswith(suffixes)):
+        if path.stem in files:
+            raise UserError(f"{path}: has the name of {files[path.stem].name}; rename or remove one")
+        files[path.stem] = path
     if not files:
-        raise UserError(f"{folder}: holds no {suffix} file")
+        raise UserError(f"{folder}: holds no {' or '.join(suffixes)} file")
     return files
