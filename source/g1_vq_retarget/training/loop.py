@@ -7,6 +7,7 @@ import os
 import sys
 import time
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
@@ -25,7 +26,15 @@ from g1_vq_retarget.training.checkpoint import build_model, save_checkpoint
 from g1_vq_retarget.training.config import TrainConfig
 from g1_vq_retarget.training.losses import losses
 from g1_vq_retarget.training.metrics import evaluate
-from g1_vq_retarget.training.run_folder import STATE, check_config, check_data, make_windows, open_run, write_text
+from g1_vq_retarget.training.run_folder import (
+    STATE,
+    check_config,
+    check_data,
+    close_run,
+    make_windows,
+    open_run,
+    write_text,
+)
 from g1_vq_retarget.training.state import Progress, load_state, save_state
 
 # Windows that the transform and the codes are placed with before training.
@@ -119,10 +128,12 @@ def train(config: TrainConfig) -> dict:
             progress.log.append(line)
             if fabric.is_global_zero:
                 score = line["train"]["total"]
+                code_counts = ()
                 if validation is not None:
                     score = float("inf")
                     if epoch % config.validate_every == 0 or epoch == config.epochs:
-                        line["val"] = evaluate(model, validation, spec, robot, human=human_windows > 0).metrics
+                        result = evaluate(model, validation, spec, robot, human=human_windows > 0)
+                        line["val"], code_counts = result.metrics, result.code_counts
                         score = line["val"]["recon"] + line["val"].get("cross", 0.0)
                         _warn_of_collapse(line["val"], epoch)
                 metrics = line.get("val", line["train"])
@@ -131,7 +142,7 @@ def train(config: TrainConfig) -> dict:
                     save("best", metrics)
                 save("last", metrics)
                 write_text(config.run / "log.json", json.dumps(progress.log, indent=1))
-                _to_tensorboard(fabric, line)
+                _to_tensorboard(fabric, line, code_counts)
                 save_state(config.run / STATE, model, optimizer, progress)
                 shown = {key: f"{metrics[key]:.4f}" for key in ("recon", "cross") if key in metrics}
                 bar.set_postfix({"epoch": epoch, **shown})
@@ -147,6 +158,9 @@ def train(config: TrainConfig) -> dict:
         raise
     finally:
         bar.close()
+    fabric.logger.finalize("success")
+    if fabric.is_global_zero:
+        close_run(config)
     return progress.log[-1]
 
 
@@ -231,7 +245,7 @@ def _warn_of_collapse(metrics: dict, epoch: int) -> None:
         )
 
 
-def _to_tensorboard(fabric: Fabric, line: dict) -> None:
+def _to_tensorboard(fabric: Fabric, line: dict, code_counts: Sequence[np.ndarray]) -> None:
     scalars = {
         f"{part}/{key}": value
         for part in ("train", "val")
@@ -244,3 +258,16 @@ def _to_tensorboard(fabric: Fabric, line: dict) -> None:
     for level, deciles in enumerate(line.get("val", {}).get("usage_deciles", [])):
         scalars[f"codes/share_of_most_used_tenth_{level}"] = deciles[0]
     fabric.log_dict(scalars, step=line["step"])
+    for level, counts in enumerate(code_counts):
+        codes = np.arange(len(counts))
+        cast(TensorBoardLogger, fabric.logger).experiment.add_histogram_raw(
+            f"codes/usage_{level}",
+            min=0,
+            max=len(counts) - 1,
+            num=int(counts.sum()),
+            sum=float(counts @ codes),
+            sum_squares=float(counts @ codes**2),
+            bucket_limits=(codes + 0.5).tolist(),
+            bucket_counts=counts.tolist(),
+            global_step=line["step"],
+        )

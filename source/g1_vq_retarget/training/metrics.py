@@ -33,11 +33,13 @@ class Evaluation(NamedTuple):
         metrics: flat numbers and, for figures per level, lists.
         recon_per_window: (N,) mean squared error of each robot window's joints, decoded from the robot's tokens.
         cross_per_window: (M,) the same decoded from the human's tokens, for the windows that have a human side.
+        code_counts: per level, (codes,) how often each code stands in the robot's tokens.
     """
 
     metrics: dict
     recon_per_window: np.ndarray
     cross_per_window: np.ndarray
+    code_counts: tuple[np.ndarray, ...] = ()
 
 
 class _Path:
@@ -142,7 +144,7 @@ def evaluate(
         metrics |= _alignment(*(torch.cat(side) for side in zip(*latents, strict=True)))
         cross_per_window = torch.cat(paths["human"].per_window).numpy()
     model.train(training)
-    return Evaluation(metrics, recon_per_window, cross_per_window)
+    return Evaluation(metrics, recon_per_window, cross_per_window, tuple(count.numpy() for count in counts))
 
 
 def _robot_metrics(

@@ -116,11 +116,7 @@ def _check_same_run(config: TrainConfig) -> None:
 def open_run(config: TrainConfig, folder: DataFolder) -> None:
     """Make the run folder and write down what is about to be done; a resumed run keeps what it has."""
     if config.wandb:
-        try:
-            import wandb  # pyright: ignore[reportMissingImports]
-        except ImportError as error:
-            raise UserError("--wandb needs the package wandb; install it with: pip install wandb") from error
-        wandb.init(project=config.wandb, name=config.run.name, dir=config.run, sync_tensorboard=True)
+        _open_wandb(config)
     if config.resume:
         return
     for stale in RUN_FILES:
@@ -136,6 +132,31 @@ def open_run(config: TrainConfig, folder: DataFolder) -> None:
         "command": sys.argv,
     }
     write_text(config.run / "origin.json", json.dumps(origin, indent=1))
+
+
+def _open_wandb(config: TrainConfig) -> None:
+    """Have Weights & Biases read along what TensorBoard gets; before the first of it is written."""
+    try:
+        import wandb  # pyright: ignore[reportMissingImports]
+    except ImportError as error:
+        raise UserError("--wandb needs the package wandb; install it with: pip install wandb") from error
+    config.run.mkdir(parents=True, exist_ok=True)  # it would write somewhere else
+    try:
+        wandb.init(
+            project=config.wandb, name=config.run.name, dir=config.run, config=to_dict(config), sync_tensorboard=True
+        )
+    except wandb.Error as error:
+        raise UserError(
+            f"--wandb {config.wandb}: {error} (or set WANDB_MODE=offline, which needs no account)"
+        ) from error
+
+
+def close_run(config: TrainConfig) -> None:
+    """End what `open_run` began, once the last figures are on disk. A run that failed ends with its process."""
+    if config.wandb:
+        import wandb  # pyright: ignore[reportMissingImports]
+
+        wandb.finish()
 
 
 def _git_revision() -> str:
