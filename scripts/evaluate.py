@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import tyro
 
 from g1_vq_retarget.data.folder import DataFolder
 from g1_vq_retarget.errors import UserError, reporting
+from g1_vq_retarget.evaluation.physics import decoded_quality
+from g1_vq_retarget.evaluation.rate_distortion import plot_rate_distortion, rate_distortion, rate_table
 from g1_vq_retarget.evaluation.worst_windows import plot_worst_windows
 from g1_vq_retarget.files import replacing
+from g1_vq_retarget.motion.quality import PhysicalQuality
 from g1_vq_retarget.training.checkpoint import load_checkpoint
 from g1_vq_retarget.training.metrics import evaluate
 
@@ -28,6 +31,21 @@ class Args:
     """Split to measure on."""
     json: Path | None = None
     """File for the figures; the picture stands beside it, with the same stem."""
+    rate_distortion: Path | None = None
+    """Picture (.png or .pdf) of error over rate: the model with its first 1, 2, … levels, and classical coding of the
+    same windows. The table is printed, the numbers stand beside the picture as JSON. Takes minutes."""
+
+
+def physical_table(paths: dict[str, PhysicalQuality]) -> str:
+    """A line a figure, a column a path; units stand in `PhysicalQuality`."""
+    lines = [f"  {'physical quality':32s}" + "".join(f"{path:>10s}" for path in paths)]
+    for field in fields(PhysicalQuality):
+        values = (getattr(quality, field.name) for quality in paths.values())
+        shown = (
+            "-" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value) for value in values
+        )
+        lines.append(f"  {f'physical.{field.name}':32s}" + "".join(f"{value:>10s}" for value in shown))
+    return "\n".join(lines)
 
 
 def main(args: Args) -> None:
@@ -54,9 +72,20 @@ def main(args: Args) -> None:
         )
     if args.json is not None and args.json.suffix == ".png":
         raise UserError(f"--json {args.json}: the picture will have this name; choose another suffix")
+    if args.rate_distortion is not None:
+        if args.rate_distortion.suffix not in (".png", ".pdf"):
+            raise UserError(f"--rate-distortion {args.rate_distortion}: expected a name that ends in .png or .pdf")
+        if args.json is not None and args.rate_distortion.with_suffix("") == args.json.with_suffix(""):
+            raise UserError(
+                f"--rate-distortion {args.rate_distortion}: would replace what --json writes; choose another stem"
+            )
     split = folder.split(args.split)
     robot = spec.robot_model()
-    result = evaluate(checkpoint.model, split, spec, robot, human=checkpoint.info["human_windows"] > 0)
+    human = checkpoint.info["human_windows"] > 0
+    result = evaluate(checkpoint.model, split, spec, robot, human)
+    physical = {}
+    if robot is not None and spec.root:  # else nothing is known of the floor
+        physical = decoded_quality(checkpoint.model, split, spec, robot, human)
     protocol = folder.manifest["protocol"]
     print(f"{checkpoint.path} on {args.split} of {args.data} ({protocol} protocol)")
     for name, value in result.metrics.items():
@@ -64,6 +93,8 @@ def main(args: Args) -> None:
             continue
         shown = " ".join(f"{v:.4g}" for v in value) if isinstance(value, list) else f"{value:.5g}"
         print(f"  {name:28s}{shown}")
+    if physical:
+        print(physical_table(physical))
     if args.json is not None:
         picture = args.json.with_suffix(".png")
         worst = plot_worst_windows(picture, checkpoint.model, split, spec, robot, result.recon_per_window)
@@ -74,11 +105,21 @@ def main(args: Args) -> None:
             "protocol": protocol,
             "split": args.split,
             "metrics": result.metrics,
+            "physical": {path: asdict(quality) for path, quality in physical.items()},
             "worst_windows": worst,
         }
         with replacing(args.json) as temporary:
             temporary.write_text(json.dumps(report, indent=1), encoding="utf-8")
         print(f"wrote {args.json} and {picture}")
+    if args.rate_distortion is not None:
+        label = checkpoint.info["label"] or args.checkpoint.stem
+        curves = rate_distortion(folder, split, {label: (checkpoint.model, spec)}, spec.root)
+        print(rate_table(curves))
+        plot_rate_distortion(args.rate_distortion, curves)
+        numbers = args.rate_distortion.with_suffix(".json")
+        with replacing(numbers) as temporary:
+            temporary.write_text(json.dumps(asdict(curves), indent=1), encoding="utf-8")
+        print(f"wrote {args.rate_distortion} and {numbers}")
 
 
 if __name__ == "__main__":
