@@ -4,7 +4,7 @@ BIN := .venv/bin
 # one thread a worker: the tests' tensors are small, and threads of several workers only wait for one another
 RUN := OMP_NUM_THREADS=1 $(BIN)/python
 
-.PHONY: install demo test test-slow lint clean
+.PHONY: install demo test test-slow fuzz lint clean
 
 install: .venv/installed
 
@@ -17,6 +17,10 @@ test: install
 # what needs the package index: is the package installable where Isaac Sim holds its pins?
 test-slow: install
 	$(RUN) -m pytest -m slow
+
+# damaged files of every format: motion or a clear error, and nothing else; FUZZ_INPUTS and FUZZ_SEED vary it
+fuzz: install
+	$(RUN) -m pytest -m fuzz -n auto --maxprocesses 8 tests/fuzz
 
 lint: install
 	$(BIN)/ruff check .

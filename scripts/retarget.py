@@ -33,7 +33,7 @@ class Args:
     checkpoint: Path
     """Run folder (its best checkpoint) or .safetensors file."""
     input: Path
-    """Motion file: BVH, or with --from robot a Unitree CSV, NPZ or MotionVQVAE NPY of one clip."""
+    """Motion file of one clip: BVH, AMASS NPZ, GVHMR's or WHAM's results; with --from robot any file of a robot's."""
     output: Path
     """File to write."""
     format: SaveFormat = "npz"
@@ -44,11 +44,13 @@ class Args:
     fps: float | None = None
     """Rate of the output, by default the model's; for csv, which cannot tell it, 30."""
     input_fps: float | None = None
-    """Rate of an input whose format tells none (CSV; 30 if not given)."""
+    """Rate of an input whose format tells none (CSV: 30 if not given; a video's results)."""
     bvh_up: UpAxis | None = None
-    """Up axis of a BVH, where the motion itself does not settle it."""
+    """Up axis of a BVH or of SMPL parameters, where the motion itself does not settle it."""
     bvh_unit: Unit | None = None
     """Unit of a BVH, where the length of the legs does not settle it."""
+    smpl_model: Path | None = None
+    """SMPL model as NPZ, for the exact lengths of a body given by SMPL parameters."""
     quat_order: QuatOrder | None = None
     """Order of the quaternion in a CSV."""
     joint_order: JointOrder | None = None
@@ -72,6 +74,7 @@ def main(args: Args) -> None:
         fps=args.input_fps,
         up=args.bvh_up,
         unit=args.bvh_unit,
+        smpl_model=args.smpl_model,
         quat_order=args.quat_order,
         joint_order=args.joint_order,
     )

@@ -68,6 +68,7 @@ def test_the_core_can_be_installed_with_every_pin_held(wheel: Path, isaac_python
     ("extras", "moved"),
     [
         ("isaaclab,ik", set()),
+        ("isaaclab,download", set()),
         # viser 1 needs websockets 13; Isaac Sim uses its own to stream its picture, and then the viewer has to run
         # from another environment
         ("isaaclab,viewer", {"websockets"}),

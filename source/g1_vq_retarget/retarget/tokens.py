@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import zipfile
-import zlib
+import operator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
@@ -14,11 +13,11 @@ import numpy as np
 from g1_vq_retarget.data.features import RootStart
 from g1_vq_retarget.errors import UserError
 from g1_vq_retarget.files import existing_file, replacing
+from g1_vq_retarget.motion import MotionError
+from g1_vq_retarget.motion.formats.npz import read_arrays, word
 
 FORMAT = "g1_vq_retarget.tokens"
 FORMAT_VERSION = 1
-# what a damaged NPZ raises beside the usual
-_DAMAGED = (zipfile.BadZipFile, zlib.error)
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,11 @@ class MotionTokens:
     def check(self, where: str) -> None:
         """Refuse tokens that no quantizer of this vocabulary makes; the UserError names `where` they come from."""
         levels = len(self.codebook_sizes)
-        if type(self.frames) is not int or type(self.fps) is not float or not self.start.is_finite:
+        if (
+            type(self.frames) is not int
+            or type(self.fps) is not float
+            or not (np.isfinite(self.fps) and self.start.is_finite)
+        ):
             raise UserError(f"{where}: frames, fps and start must be finite numbers")
         if self.tokens.ndim != 2 or self.tokens.shape[1] != levels or self.tokens.dtype.kind not in "iu":
             raise UserError(f"{where}: tokens must be integers (steps, {levels}), they are {self.tokens.shape}")
@@ -79,15 +82,15 @@ class MotionTokens:
             UserError: missing, damaged, another format or version, or tokens outside their vocabulary.
         """
         try:
-            with np.load(existing_file(path), allow_pickle=False) as archive:
-                tokens = archive["tokens"]
-                meta = json.loads(str(archive["meta"]))
+            arrays = read_arrays(existing_file(path), ("tokens", "meta"))
+            meta = json.loads(word(arrays, "meta"))
             if (meta.pop("format"), meta.pop("format_version")) != (FORMAT, FORMAT_VERSION):
                 raise UserError(f"{path}: token file of another version, this one reads {FORMAT_VERSION}")
-            sizes = tuple(meta.pop("codebook_sizes"))
+            sizes = tuple(map(operator.index, meta.pop("codebook_sizes")))
             start = RootStart(**meta.pop("start"))
-            loaded = cls(tokens=tokens, codebook_sizes=sizes, start=start, **meta)
-        except (ValueError, OSError, EOFError, KeyError, TypeError, AttributeError, *_DAMAGED) as error:
-            raise UserError(f"{path}: not a whole token file ({error}); write it again with --tokens") from error
-        loaded.check(str(path))
+            loaded = cls(tokens=arrays["tokens"], codebook_sizes=sizes, start=start, **meta)
+            loaded.check(str(path))
+        except (MotionError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+            reason = str(error)[:200]
+            raise UserError(f"{path}: not a whole token file ({reason}); write it again with --tokens") from error
         return loaded

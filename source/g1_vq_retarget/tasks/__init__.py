@@ -1,0 +1,1 @@
+"""Tasks in simulators: what they have in common, and one adapter a simulator."""
