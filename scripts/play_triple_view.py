@@ -104,8 +104,8 @@ def _serve(args: Args, scene: Scene, look: Look, clips: list[str], load: Callabl
 
     player = Player(scene)
     page = WebPage(start_server(args.host, args.port), player, args.shape, look, clips, load if clips else None)
-    print(f"{page.address} shows {scene.name}; Ctrl-C ends it", flush=True)
     try:
+        print(f"{page.address} shows {scene.name}; Ctrl-C ends it", flush=True)
         play(player, page)
     except KeyboardInterrupt:
         print("ended")

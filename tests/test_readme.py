@@ -88,7 +88,7 @@ RECIPES = {
     "python scripts/data/convert_motion.py": Recipe(
         {"IN…": "g1", "FORMAT": "npz", "DIR": "converted", "[": "", "]": "", "--jobs N": "--jobs 1"}
     ),
-    "python scripts/data/build_pairs.py": Recipe({"DIR": "bvh", "--jobs 8": "--jobs 1", "…": "CC0"}),
+    "python scripts/data/build_pairs.py": Recipe({"DIR": "bvh", "--jobs 8": "--jobs 1", "…": "CC0"}, "--clips crawl"),
     "isaaclab.sh -p -m pip install": Recipe({}, "--dry-run --no-deps --no-build-isolation --no-index --quiet"),
     "isaaclab.sh -p scripts/train_vq.py": Recipe({"…": f"--data data/lafan1 --run runs/isaaclab {SMALL}"}),
     "torchrun": Recipe({"--config …": "--data data/lafan1", "--run …": f"--run runs/processes {SMALL}"}),

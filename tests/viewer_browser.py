@@ -55,7 +55,7 @@ class Page:
         assert "exceptionDetails" not in result, result["exceptionDetails"]
         return result["result"].get("value")
 
-    def wait_for(self, expression: str, seconds: float = 60.0) -> Any:
+    def wait_for(self, expression: str, seconds: float = 180.0) -> Any:
         """Value of an expression as soon as it is true."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
@@ -90,7 +90,8 @@ def browse(address: str, size: tuple[int, int] = (1280, 800)) -> Iterator[Page]:
     connect = pytest.importorskip("websockets.sync.client").connect
     if CHROMIUM is None:
         pytest.skip("no chromium here; on Debian: apt-get install chromium")
-    with tempfile.TemporaryDirectory() as folder:
+    # its processes may still write as they end
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         log = Path(folder) / "log"
         command = [CHROMIUM, *FLAGS, f"--user-data-dir={folder}/profile", f"--window-size={size[0]},{size[1]}"]
         with log.open("w") as file:
@@ -105,11 +106,15 @@ def browse(address: str, size: tuple[int, int] = (1280, 800)) -> Iterator[Page]:
                 yield page
         finally:
             browser.terminate()
-            browser.wait(30)
+            try:
+                browser.wait(30)
+            except subprocess.TimeoutExpired:
+                browser.kill()
+                browser.wait()
 
 
 def _wait_for_port(log: Path) -> int:
-    for _ in range(300):
+    for _ in range(1200):
         found = re.search(r"DevTools listening on ws://[^:]+:(\d+)/", log.read_text(errors="replace"))
         if found:
             return int(found[1])

@@ -46,8 +46,8 @@ def main(args: Args) -> None:
         print(f"licence of the motion: {scene.licence}")
     player = Player(scene)
     page = WebPage(start_server(args.host, args.port), player, args.shape)
-    print(f"{page.address} shows {scene.name}; Ctrl-C ends it", flush=True)
     try:
+        print(f"{page.address} shows {scene.name}; Ctrl-C ends it", flush=True)
         play(player, page)
     except KeyboardInterrupt:
         print("ended")

@@ -38,11 +38,11 @@ def die(path: Path) -> None:
 
 
 def touch_much_memory(path: Path) -> None:
-    bytearray(b"\xff") * (300 * 2**20)
+    _ = b"\xff" * (300 * 2**20)
 
 
 def ask_for_more_memory_than_there_is(path: Path) -> None:
-    bytearray(2**40)
+    _ = bytearray(2**40)
 
 
 def write_a_file(path: Path) -> None:

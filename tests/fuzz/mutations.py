@@ -351,6 +351,18 @@ def change_shape(data: bytes, rng: Random) -> bytes:
     return _npy(np.array(rng.choice(changes)()))
 
 
+def change_letters(data: bytes, rng: Random) -> bytes:
+    """Letters that there are not, where there are words."""
+    values = _load(data)
+    if values.dtype.kind != "U":
+        return data
+    codes = np.frombuffer(values.tobytes(), "<u4").copy()
+    codes[rng.randrange(len(codes))] = rng.choice([0xD800, 0x110000, 0x7FFFFFFF, 0xFFFFFFFF, 0, 0x1B])
+    return _header(
+        f"{{'descr': {values.dtype.str!r}, 'fortran_order': False, 'shape': {values.shape}, }}\n", codes.tobytes()
+    )
+
+
 def hold_objects(data: bytes, rng: Random) -> bytes:
     """An array of Python objects, which only a pickle can hold: one that runs code."""
     values = np.empty(1, dtype=object)
@@ -377,7 +389,15 @@ def lie_in_header(data: bytes, rng: Random) -> bytes:
     return _header(text + "\n", data[start:], rng.choice([(1, 0), (1, 0), (2, 0), (3, 0), (9, 9)]))
 
 
-NPY: list[Damage] = [change_values, change_values, change_type, change_shape, hold_objects, lie_in_header]
+NPY: list[Damage] = [
+    change_values,
+    change_values,
+    change_type,
+    change_shape,
+    change_letters,
+    hold_objects,
+    lie_in_header,
+]
 
 
 def _load(data: bytes) -> np.ndarray:

@@ -70,3 +70,10 @@ def test_a_rate_that_the_velocities_contradict_is_refused(
     path = stored(robot_clip, tmp_path / "clip.npz", robot, fps=60)
     with pytest.raises(MotionError, match=r"fps is 60, but dof_velocities is 0\.50 times .*it fits 30 fps"):
         read_amp_npz(path, robot)
+
+
+def test_the_licence_in_a_file_is_not_overruled(robot_clip: RobotClip, robot: RobotModel, tmp_path: Path) -> None:
+    path = stored(robot_clip, tmp_path / "told.npz", robot, licence=np.array("CC BY-NC-ND 4.0"))
+    assert read_amp_npz(path, robot, licence="CC0").provenance.licence == "CC BY-NC-ND 4.0"
+    path = stored(robot_clip, tmp_path / "bare.npz", robot, licence=None)
+    assert read_amp_npz(path, robot, licence="CC0").provenance.licence == "CC0"

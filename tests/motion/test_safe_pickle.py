@@ -384,6 +384,14 @@ def test_a_file_that_expands_without_end_is_refused(tmp_path: Path, kind: str, m
         tracemalloc.stop()
 
 
+@pytest.mark.parametrize("step", [b"N", b"N0", b"\x8c\x02ab"])
+def test_a_small_file_of_endless_steps_is_refused(tmp_path: Path, step: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pickle_stream, "_STEPS_FREE", 10_000)
+    (tmp_path / "bad.pkl").write_bytes(WRITERS["zlib"](b"\x80\x04" + step * 100_000 + b"."))
+    with pytest.raises(MotionError, match="unfolds to more"):
+        read_pickle(tmp_path / "bad.pkl")
+
+
 def test_a_compressed_archive_of_torch_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "bad.pt", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a/data.pkl", b"N.")

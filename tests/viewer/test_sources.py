@@ -86,3 +86,9 @@ def test_folders_without_clips_are_told(motion: Path, tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text("{}")
     with pytest.raises(UserError, match="training windows"):
         find_clips(tmp_path)
+
+
+def test_the_rate_told_is_that_of_a_folder_without_one(weights: Path, tmp_path: Path) -> None:
+    save_motion(robot_clip(60, 0, fps=25.0), tmp_path / "sonic", "sonic")
+    scene = load_scene(load_models([weights]), tmp_path / "sonic", None, FileOptions(input_fps=25.0))
+    assert scene.duration == pytest.approx(59 / 25, abs=0.05)

@@ -20,6 +20,8 @@ from g1_vq_retarget.motion.formats.safe_pickle import is_pickle, is_torch_archiv
 _DEPTH, _ENTRIES = 3, 200
 # An array of no dimensions, or words up to so many letters, are told by their value.
 _LETTERS = 60
+# Larger members of an archive, bytes unpacked, are told without their value.
+_MEMBER = 2**16
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ def _member(archive: zipfile.ZipFile, name: str) -> Entry:
         if not name.endswith(".npy"):
             return Entry(name, (), f"{archive.getinfo(name).file_size} bytes")
         entry = _array_header(name.removesuffix(".npy"), file)
-    if np.prod(entry.shape) == 1 and entry.dtype != "object":
+    if np.prod(entry.shape) == 1 and entry.dtype != "object" and archive.getinfo(name).file_size <= _MEMBER:
         with archive.open(name) as file:
             value = read_array(file, archive.getinfo(name).file_size).item()
         return Entry(entry.key, entry.shape, entry.dtype, _shown(value))

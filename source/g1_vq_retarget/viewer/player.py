@@ -81,8 +81,10 @@ def play(player: Player, backend: LiveBackend, rate: float = 30.0) -> None:
     while backend.is_open:
         now = time.monotonic()
         player.advance(now - before)
-        before = now
+        before, scene = now, player.scene
         backend.show(player.state)
+        if player.scene is not scene:  # the time that another one took to load is not its own
+            before = time.monotonic()
         time.sleep(max(0.0, 1 / rate - (time.monotonic() - now)))
 
 

@@ -14,7 +14,7 @@ from g1_vq_retarget.retarget import Retargeter
 from g1_vq_retarget.viewer.scene import MAX_MODELS, Scene, build_scene
 
 SUFFIXES = (".bvh", ".csv", ".npz", ".npy", ".pkl", ".pt")
-# Of formats that tell no rate.
+# Of formats that tell no rate; nor does SONIC's folder.
 _UNTIMED = (".csv", ".pkl", ".pt")
 
 
@@ -31,9 +31,9 @@ class FileOptions:
     smpl_model: Path | None = None
     """SMPL model as NPZ, for the exact lengths of a body given by SMPL parameters."""
     quat_order: QuatOrder | None = None
-    """Order of the quaternion in a CSV."""
+    """Order of a quaternion's components in robot motion, where evidence does not settle it."""
     joint_order: JointOrder | None = None
-    """Order of the joints in a tracking NPZ without names."""
+    """Order of the joints' columns, where neither names nor evidence settle it."""
     start: float = 0.0
     """Where to begin in the clip, s."""
     end: float | None = None
@@ -115,7 +115,7 @@ def _read(path: Path, models: Mapping[str, Retargeter], options: FileOptions) ->
     clip = load_motion(
         path,
         robot=next(iter(models.values())).robot,
-        fps=options.input_fps if path.suffix.lower() in _UNTIMED else None,
+        fps=options.input_fps if path.is_dir() or path.suffix.lower() in _UNTIMED else None,
         up=options.bvh_up,
         unit=options.bvh_unit,
         smpl_model=options.smpl_model,

@@ -101,7 +101,9 @@ def _draw_curves(axis: Axes, models: list[Figure], fps: float) -> None:
         axis.plot(np.arange(len(curve)) / fps, curve, color=figure.colour, linewidth=0.9, label=label)
     axis.set_ylim(bottom=0)
     axis.set_ylabel("off, mm", fontsize=8)
-    axis.legend(fontsize=7, frameon=False, loc="upper right", ncols=2, borderaxespad=0)
+    legend = axis.legend(fontsize=7, frameon=False, loc="upper right", ncols=2, borderaxespad=0)
+    for text in legend.get_texts():
+        text.set_parse_math(False)  # labels are names of folders
 
 
 def _draw_contacts(axis: Axes, robots: list[Figure], fps: float) -> None:

@@ -287,9 +287,14 @@ def _span(scene: Scene, start: float, end: float | None) -> tuple[float, float]:
 
 def _ffmpeg() -> Any:
     try:
-        return importlib.import_module("imageio_ffmpeg")
+        ffmpeg = importlib.import_module("imageio_ffmpeg")
     except ImportError as error:
         raise UserError("a video needs imageio-ffmpeg: pip install -e '.[viewer]'") from error
+    try:
+        ffmpeg.get_ffmpeg_exe()
+    except RuntimeError as error:  # not every machine's package brings the program
+        raise UserError("a video needs the program ffmpeg: apt-get install -y ffmpeg") from error
+    return ffmpeg
 
 
 @contextmanager

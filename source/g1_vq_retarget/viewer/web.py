@@ -202,8 +202,9 @@ def _is_free(host: str, port: int) -> bool:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
-        except socket.gaierror as error:
-            raise UserError(f"--host {host}: no address of this machine ({error.strerror}); take 127.0.0.1") from error
+        except (socket.gaierror, TypeError) as error:  # the latter for what can be no name
+            reason = getattr(error, "strerror", None) or error
+            raise UserError(f"--host {host}: no address of this machine ({reason}); take 127.0.0.1") from error
         except OSError as error:
             if error.errno == errno.EADDRNOTAVAIL:
                 raise UserError(f"--host {host}: no address of this machine; take 127.0.0.1 or 0.0.0.0") from error

@@ -63,7 +63,7 @@ def read_amp_npz(
     with naming(path):
         names = (_KEYS.joint_names, _KEYS.body_names)
         arrays = read_arrays(path, (*_KEYS.required, *names), _KEYS.optional)
-        provenance = Provenance(path.name, sha256_of(path), licence or str(arrays.get("licence", "")))
+        provenance = Provenance(path.name, sha256_of(path), str(arrays.get("licence", "")) or licence)
         clip, found = identified(
             states_from(arrays, _KEYS),
             robot,

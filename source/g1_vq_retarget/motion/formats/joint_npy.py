@@ -15,7 +15,7 @@ import torch
 from g1_vq_retarget.errors import UserError
 from g1_vq_retarget.files import existing_file, replacing, sha256_of
 from g1_vq_retarget.motion.clip import MotionError, Provenance, RobotClip
-from g1_vq_retarget.motion.formats.checks import naming
+from g1_vq_retarget.motion.formats.checks import check_limits, naming
 from g1_vq_retarget.motion.formats.npz import read_array, refusing_damage
 from g1_vq_retarget.robot import RobotModel, forward_kinematics
 from g1_vq_retarget.robot.capsules import capsules_of
@@ -56,7 +56,7 @@ def read_joint_npy(path: str | Path, robot: RobotModel, fps: float | None = None
 
     Raises:
         UserError: no file there, a JSON that is none or contradicts `fps`, or no rate known.
-        MotionError: not an array of the robot's joints.
+        MotionError: not an array of the robot's joints, or angles far beyond their limits, such as degrees.
     """
     path = existing_file(path)
     card = _card(path)
@@ -81,6 +81,7 @@ def read_joint_npy(path: str | Path, robot: RobotModel, fps: float | None = None
             joint_pos=joints.astype(np.float64),
             provenance=Provenance(path.name, sha256_of(path), card.get("licence", "")),
         ).with_joint_order(robot.joint_names)
+        check_limits(clip, robot, path)
     clip.root_pos_w[:, 2] = -_lowest(clip, robot)
     return clip
 
@@ -94,7 +95,10 @@ def _card(path: Path) -> dict:
         known = {"joint_names": list, "fps": (int, float), "licence": str}
         if not isinstance(card, dict) or any(not isinstance(card.get(key), kind) for key, kind in known.items()):
             raise ValueError("joint_names, fps and licence are expected")
-    except ValueError as error:
+        if not all(isinstance(name, str) for name in card["joint_names"]):
+            raise ValueError("joint_names are no names")
+        card["fps"] = float(card["fps"])
+    except (ValueError, OverflowError, RecursionError) as error:
         raise UserError(f"{beside}: tells nothing of {path.name} ({error}); write or move it again") from error
     return card
 

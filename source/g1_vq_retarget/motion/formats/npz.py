@@ -5,6 +5,7 @@ from __future__ import annotations
 import lzma
 import math
 import struct
+import sys
 import tokenize
 import zipfile
 import zlib
@@ -20,6 +21,8 @@ from g1_vq_retarget.motion.clip import MotionError
 
 # An archive may unpack to so many bytes, and to so many times its own size.
 UNPACKED, UNPACKED_FACTOR = 32 * 2**20, 4
+# As float64, which is computed with, its numbers may take so many bytes, and so many times its own size.
+WIDENED, WIDENED_FACTOR = 128 * 2**20, 8
 # What zipfile and numpy raise for a damaged file. An array's header is parsed as Python, hence the last four; a
 # password or an unknown compression is a RuntimeError.
 DAMAGE = (
@@ -68,6 +71,8 @@ def read_arrays(path: Path, required: Sequence[str], optional: Sequence[str] = (
         for key, info in wanted.items():
             with archive.open(info) as file:
                 arrays[key] = read_array(file, info.file_size)
+        if 8 * sum(array.size for array in arrays.values()) > WIDENED + WIDENED_FACTOR * path.stat().st_size:
+            raise MotionError("holds more numbers of a byte or two than a file of its size should: not read")
         return arrays
 
 
@@ -90,7 +95,15 @@ def read_array(file: IO[bytes], size: int) -> np.ndarray:
         raise ValueError(f"its header tells of {dtype} of shape {shape}, and {size - file.tell()} bytes follow")
     if length == 0:
         return np.empty(shape, dtype)
-    return np.frombuffer(file.read(length), dtype).reshape(shape, order="F" if fortran_order else "C")
+    data = file.read(length)
+    if not has_letters(data, dtype):
+        raise ValueError("words of letters that there are not")
+    return np.frombuffer(data, dtype).reshape(shape, order="F" if fortran_order else "C")
+
+
+def has_letters(data: bytes, dtype: np.dtype) -> bool:
+    """Whether bytes, if they are an array of words, hold letters: numpy takes any number, and Python breaks on it."""
+    return dtype.kind != "U" or not (np.frombuffer(data, f"{dtype.byteorder}u4") > sys.maxunicode).any()
 
 
 def some_of(names: Iterable[str], count: int = 20) -> str:

@@ -14,6 +14,8 @@ from g1_vq_retarget.motion.clip import MotionError
 EXPANSION_FREE, EXPANSION = 64 * 2**20, 8
 # A file may make so many containers, remembered objects and blocks of copied bytes, and one more per so many bytes.
 _OBJECTS_FREE, _BYTES_PER_OBJECT, _BLOCK = 1_000_000, 16, 100
+# A pickle may have so many steps, and so many more per byte of the file: only one that is compressed can have more.
+_STEPS_FREE, _STEPS_PER_BYTE = 2_000_000, 4
 
 _COMPRESSED = {
     b"\x78\x01": "zlib",
@@ -61,12 +63,19 @@ class Budget:
     def __init__(self, size: int) -> None:
         self.size = size
         self._objects = _OBJECTS_FREE + size // _BYTES_PER_OBJECT
+        self._steps = _STEPS_FREE + size * _STEPS_PER_BYTE
 
     def spend(self, copied: int = 0) -> None:
         """One object, and some bytes copied for it."""
         self._objects -= 1 + copied // _BLOCK
         if self._objects < 0:
             raise MotionError("makes more than a file of its size should: not read")
+
+    def step(self) -> None:
+        """One step of a pickle, whatever it does."""
+        self._steps -= 1
+        if self._steps < 0:
+            raise MotionError("unfolds to more than a file of its size should: not read")
 
 
 class Source:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from g1_vq_retarget.motion.clip import MotionError
+from g1_vq_retarget.motion.formats.npz import has_letters
 from g1_vq_retarget.motion.formats.pickle_stream import Budget
 
 # What it makes may unfold to so many numbers and words, and to so many more per byte of the file.
@@ -195,6 +196,8 @@ def array_of(data: Any, dtype: np.dtype, shape: Any, order: Any) -> np.ndarray:
         if not isinstance(data, bytes) or len(data) != count * dtype.itemsize:
             held = len(data) if isinstance(data, bytes) else "no"
             raise MotionError(f"holds {held} bytes for an array of shape {shape} of {dtype}: is damaged")
+        if not has_letters(data, dtype):
+            raise MotionError("holds words of letters that there are not: is damaged")
         flat = np.frombuffer(data, dtype)
         if not dtype.isnative:  # torch takes no other
             flat = flat.astype(dtype.newbyteorder("="))

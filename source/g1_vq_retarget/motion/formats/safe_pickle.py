@@ -119,6 +119,7 @@ class _Reader:
         """What the stream builds, still with placeholders; the source is left where the pickle ends."""
         try:
             for opcode, arg, _ in pickletools.genops(cast(IO[bytes], self.source)):
+                self.source.budget.step()
                 if opcode.name in _NUMBERS_AND_WORDS:
                     self._stack.append(arg)
                 elif opcode.name != "STOP":
