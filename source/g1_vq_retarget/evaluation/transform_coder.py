@@ -21,6 +21,8 @@ STEPS = 8.0 * 2.0 ** (-np.arange(34) / 4)
 # What a symbol that training never saw may cost: the histogram counts as one sample of a two-sided geometric
 # distribution more than it is.
 PRIOR_WEIGHT = 1.0
+# and so much at most, bits: as a number written out.
+DEAREST = 64
 
 
 class RatePoint(NamedTuple):
@@ -117,7 +119,7 @@ class TransformCoder:
 def _two_sided_geometric(symbols: np.ndarray, magnitude: np.ndarray) -> np.ndarray:
     """Probability of integers (N, K), falling by a factor a step so that the mean magnitude is about `magnitude`."""
     decay = np.maximum(magnitude / (magnitude + 1), 1e-3)
-    return (1 - decay) / (1 + decay) * decay ** np.abs(symbols)
+    return np.maximum((1 - decay) / (1 + decay) * decay ** np.abs(symbols), 2.0**-DEAREST)
 
 
 def kept_frames(windows: np.ndarray, every: int) -> np.ndarray:
