@@ -29,7 +29,7 @@ from fuzz.seeds import OTHERS, SEEDS, Seed, real_seeds
 from g1_vq_retarget.motion.formats import _FORMATS
 
 ROOT = Path(__file__).parents[2]
-INPUTS = int(os.environ.get("FUZZ_INPUTS", "12000"))
+INPUTS = int(os.environ.get("FUZZ_INPUTS", "13000"))
 SEED = int(os.environ.get("FUZZ_SEED", "0"))
 
 LARGEST = 4 * 2**20
