@@ -28,6 +28,9 @@ from fuzz.reader import Reader, Task, load
 from fuzz.seeds import OTHERS, SEEDS, Seed, real_seeds
 from g1_vq_retarget.motion.formats import _FORMATS
 
+# of damaging (two members of one name) and of writing whole files (no wrists)
+pytestmark = pytest.mark.filterwarnings("ignore")
+
 ROOT = Path(__file__).parents[2]
 INPUTS = int(os.environ.get("FUZZ_INPUTS", "13000"))
 SEED = int(os.environ.get("FUZZ_SEED", "0"))
