@@ -11,7 +11,7 @@ import tyro
 
 from g1_vq_retarget.errors import UserError, reporting
 from g1_vq_retarget.viewer.nodes import Look
-from g1_vq_retarget.viewer.player import Player, play
+from g1_vq_retarget.viewer.player import Player
 from g1_vq_retarget.viewer.scene import Scene
 from g1_vq_retarget.viewer.shapes import Shape
 from g1_vq_retarget.viewer.sources import FileOptions, find_clips, load_clip, load_models, load_scene
@@ -100,17 +100,11 @@ def main(args: Args) -> None:
 
 
 def _serve(args: Args, scene: Scene, look: Look, clips: list[str], load: Callable[[str], Scene]) -> None:
-    from g1_vq_retarget.viewer.web import WebPage, start_server
+    from g1_vq_retarget.viewer.web import WebPage, serve, start_server
 
     player = Player(scene)
     page = WebPage(start_server(args.host, args.port), player, args.shape, look, clips, load if clips else None)
-    try:
-        print(f"{page.address} shows {scene.name}; Ctrl-C ends it", flush=True)
-        play(player, page)
-    except KeyboardInterrupt:
-        print("ended")
-    finally:
-        page.close()
+    serve(page, player)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from g1_vq_retarget.errors import reporting
 from g1_vq_retarget.motion import resample
 from g1_vq_retarget.motion.formats.joint_npy import read_joint_npy
 from g1_vq_retarget.robot import load_robot
-from g1_vq_retarget.viewer.player import Player, play
+from g1_vq_retarget.viewer.player import Player
 from g1_vq_retarget.viewer.scene import robot_scene
 from g1_vq_retarget.viewer.shapes import Shape
 
@@ -35,7 +35,7 @@ class Args:
 
 
 def main(args: Args) -> None:
-    from g1_vq_retarget.viewer.web import WebPage, start_server
+    from g1_vq_retarget.viewer.web import WebPage, serve, start_server
 
     robot = load_robot()
     clip = read_joint_npy(args.input_file, robot, args.input_fps)
@@ -46,13 +46,7 @@ def main(args: Args) -> None:
         print(f"licence of the motion: {scene.licence}")
     player = Player(scene)
     page = WebPage(start_server(args.host, args.port), player, args.shape)
-    try:
-        print(f"{page.address} shows {scene.name}; Ctrl-C ends it", flush=True)
-        play(player, page)
-    except KeyboardInterrupt:
-        print("ended")
-    finally:
-        page.close()
+    serve(page, player)
 
 
 if __name__ == "__main__":

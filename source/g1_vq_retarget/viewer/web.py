@@ -16,7 +16,7 @@ import numpy as np
 
 from g1_vq_retarget.errors import UserError
 from g1_vq_retarget.viewer.nodes import WORST_MM, Look, SceneNodes, shade
-from g1_vq_retarget.viewer.player import Player
+from g1_vq_retarget.viewer.player import Player, play
 from g1_vq_retarget.viewer.scene import Figure, Scene, SceneState
 from g1_vq_retarget.viewer.shapes import Shape, link_meshes
 from g1_vq_retarget.viewer.timeline import cursor_share, png_uri, svg_aspect, timeline_svg, token_colours
@@ -195,6 +195,17 @@ class WebPage:
         )
         strips = [_token_strip(figure, state.time) for figure in scene.models]
         self._tokens.content = f"<div style='padding:0 0.8em'>{''.join(strips)}</div>"
+
+
+def serve(page: WebPage, player: Player) -> None:
+    """Tell the page's address and play until it is closed or Ctrl-C, then close it."""
+    try:
+        print(f"{page.address} shows {player.scene.name}; Ctrl-C ends it", flush=True)
+        play(player, page)
+    except KeyboardInterrupt:
+        print("ended")
+    finally:
+        page.close()
 
 
 def _is_free(host: str, port: int) -> bool:

@@ -118,6 +118,15 @@ class ReadOptions(TypedDict, total=False):
     smpl_model: Path | None
 
 
+class _Open(TypedDict):
+    """What every reader takes that settles orders by evidence."""
+
+    joint_order: JointOrder | None
+    quat_order: QuatOrder | None
+    licence: str
+    findings: list[Finding]
+
+
 @dataclass(frozen=True)
 class Options:
     """`ReadOptions` as readers get them, with the list that they add their findings to."""
@@ -131,6 +140,13 @@ class Options:
     unit: Unit | None
     smpl_model: Path | None
     findings: list[Finding]
+
+    @property
+    def orders(self) -> _Open:
+        """The part that readers of robot motion have in common."""
+        return _Open(
+            joint_order=self.joint_order, quat_order=self.quat_order, licence=self.licence, findings=self.findings
+        )
 
 
 @dataclass(frozen=True)
@@ -157,58 +173,6 @@ class Format:
     title: str
     recognises: Callable[[Glance], bool]
     read: Callable[[Path, Options], Sequence[RobotClip | HumanClip]]
-
-
-def _read_csv(path: Path, options: Options) -> list[RobotClip]:
-    return [
-        read_unitree_csv(
-            path,
-            robot=options.robot,
-            fps=options.fps,
-            licence=options.licence,
-            quat_order=options.quat_order,
-            joint_order=options.joint_order,
-            findings=options.findings,
-        )
-    ]
-
-
-def _read_sonic(path: Path, options: Options) -> list[RobotClip]:
-    return [
-        read_sonic_folder(
-            path,
-            options.robot,
-            options.joint_order,
-            fps=options.fps,
-            quat_order=options.quat_order,
-            licence=options.licence,
-            findings=options.findings,
-        )
-    ]
-
-
-def _read_gmr(path: Path, options: Options) -> list[RobotClip]:
-    return [
-        read_gmr_pkl(
-            path,
-            options.robot,
-            joint_order=options.joint_order,
-            quat_order=options.quat_order,
-            licence=options.licence,
-            findings=options.findings,
-        )
-    ]
-
-
-def _read_phc(path: Path, options: Options) -> list[RobotClip]:
-    return read_phc_pkl(
-        path,
-        options.robot,
-        joint_order=options.joint_order,
-        quat_order=options.quat_order,
-        licence=options.licence,
-        findings=options.findings,
-    )
 
 
 def _read_video(path: Path, options: Options) -> list[HumanClip]:
@@ -245,32 +209,18 @@ _FORMATS = (
     Format(
         "tracking NPZ",
         lambda glance: "body_pos_w" in glance.keys,
-        lambda path, options: [
-            read_tracking_npz(
-                path,
-                options.robot,
-                options.joint_order,
-                quat_order=options.quat_order,
-                licence=options.licence,
-                findings=options.findings,
-            )
-        ],
+        lambda path, options: [read_tracking_npz(path, options.robot, **options.orders)],
     ),
     Format(
         "AMP NPZ",
         lambda glance: "dof_positions" in glance.keys,
-        lambda path, options: [
-            read_amp_npz(
-                path,
-                options.robot,
-                options.joint_order,
-                quat_order=options.quat_order,
-                licence=options.licence,
-                findings=options.findings,
-            )
-        ],
+        lambda path, options: [read_amp_npz(path, options.robot, **options.orders)],
     ),
-    Format("SONIC folder", lambda glance: MARK in glance.files, _read_sonic),
+    Format(
+        "SONIC folder",
+        lambda glance: MARK in glance.files,
+        lambda path, options: [read_sonic_folder(path, options.robot, fps=options.fps, **options.orders)],
+    ),
     Format(
         "BONES-SEED CSV",
         lambda glance: "root_translateX" in glance.line.split(","),
@@ -280,9 +230,21 @@ _FORMATS = (
             )
         ],
     ),
-    Format("Unitree or Kimodo CSV", lambda glance: _begins_with_number(glance.line), _read_csv),
-    Format("GMR or TWIST PKL", lambda glance: "dof_pos" in glance.pickled, _read_gmr),
-    Format("PHC PKL", lambda glance: bool({"root_trans_offset", "*/root_trans_offset"} & glance.pickled), _read_phc),
+    Format(
+        "Unitree or Kimodo CSV",
+        lambda glance: _begins_with_number(glance.line),
+        lambda path, options: [read_unitree_csv(path, robot=options.robot, fps=options.fps, **options.orders)],
+    ),
+    Format(
+        "GMR or TWIST PKL",
+        lambda glance: "dof_pos" in glance.pickled,
+        lambda path, options: [read_gmr_pkl(path, options.robot, **options.orders)],
+    ),
+    Format(
+        "PHC PKL",
+        lambda glance: bool({"root_trans_offset", "*/root_trans_offset"} & glance.pickled),
+        lambda path, options: read_phc_pkl(path, options.robot, **options.orders),
+    ),
     Format(
         "AMASS NPZ",
         lambda glance: is_amass(glance.keys),
