@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Literal
 
 import tyro
 
-from g1_vq_retarget.data.folder import DataFolder
 from g1_vq_retarget.errors import UserError, reporting
+from g1_vq_retarget.evaluation.entropy import measured_bits
+from g1_vq_retarget.evaluation.inputs import folder_for
 from g1_vq_retarget.evaluation.physics import decoded_quality
 from g1_vq_retarget.evaluation.rate_distortion import plot_rate_distortion, rate_distortion, rate_table
 from g1_vq_retarget.evaluation.worst_windows import plot_worst_windows
@@ -17,6 +19,7 @@ from g1_vq_retarget.files import replacing
 from g1_vq_retarget.motion.quality import PhysicalQuality
 from g1_vq_retarget.training.checkpoint import load_checkpoint
 from g1_vq_retarget.training.metrics import evaluate
+from g1_vq_retarget.training.prior_file import load_prior
 
 
 @dataclass
@@ -29,6 +32,11 @@ class Args:
     """Folder made by scripts/data/process_data.py."""
     split: str = "test"
     """Split to measure on."""
+    coding: Literal["windows", "clips"] | None = None
+    """windows: each is coded for itself. clips: whole clips are coded, as in use, and the windows cut from what is
+    decoded. By default as the model was trained: clips with --crop, else windows."""
+    prior: Path | None = None
+    """File of scripts/train_prior.py, or the run folder it is in: also tell the measured rate, over whole clips."""
     json: Path | None = None
     """File for the figures; the picture stands beside it, with the same stem."""
     rate_distortion: Path | None = None
@@ -50,26 +58,8 @@ def physical_table(paths: dict[str, PhysicalQuality]) -> str:
 
 def main(args: Args) -> None:
     checkpoint = load_checkpoint(args.checkpoint)
-    folder = DataFolder(args.data)
+    folder = folder_for(checkpoint, args.data)
     spec = checkpoint.spec
-    if folder.joint_names != spec.joint_names:
-        raise UserError(f"{args.data}: joint order differs from {checkpoint.path}'s; make the folder again")
-    if folder.fps != spec.fps:
-        raise UserError(
-            f"{args.data}: {folder.fps:g} fps, {checkpoint.path} works at {spec.fps:g}; make it at that rate"
-        )
-    if folder.robot != spec.robot:
-        raise UserError(f"{args.data}: motion of {folder.robot}, {checkpoint.path} is for {spec.robot}; use another")
-    if folder.orientation != spec.orientation:
-        raise UserError(
-            f"{args.data}: orientation {folder.orientation}, {checkpoint.path} works with {spec.orientation}; "
-            "make it with another --orientation"
-        )
-    if folder.window % checkpoint.model.downsample:
-        raise UserError(
-            f"{args.data}: windows of {folder.window} frames do not divide into {checkpoint.path}'s steps of "
-            f"{checkpoint.model.downsample}; make it with another --window"
-        )
     if args.json is not None and args.json.suffix == ".png":
         raise UserError(f"--json {args.json}: the picture will have this name; choose another suffix")
     if args.rate_distortion is not None:
@@ -79,15 +69,22 @@ def main(args: Args) -> None:
             raise UserError(
                 f"--rate-distortion {args.rate_distortion}: would replace what --json writes; choose another stem"
             )
+    prior = None if args.prior is None else load_prior(args.prior, checkpoint)
     split = folder.split(args.split)
     robot = spec.robot_model()
     human = checkpoint.info["human_windows"] > 0
-    result = evaluate(checkpoint.model, split, spec, robot, human)
+    coding = args.coding or ("clips" if checkpoint.info.get("crop") else "windows")
+    whole_clips = coding == "clips"
+    result = evaluate(checkpoint.model, split, spec, robot, human, whole_clips)
+    if prior is not None:
+        rate = measured_bits(checkpoint.model, prior.prior, split, spec)
+        result.metrics["measured_bits_per_second"] = rate.bits_per_second
+        result.metrics["measured_bits"] = rate.bits_per_level
     physical = {}
     if robot is not None and spec.root:  # else nothing is known of the floor
         physical = decoded_quality(checkpoint.model, split, spec, robot, human)
     protocol = folder.manifest["protocol"]
-    print(f"{checkpoint.path} on {args.split} of {args.data} ({protocol} protocol)")
+    print(f"{checkpoint.path} on {args.split} of {args.data} ({protocol} protocol), {coding} coded")
     for name, value in result.metrics.items():
         if name == "usage_deciles":  # ten numbers a level: for the file
             continue
@@ -104,6 +101,7 @@ def main(args: Args) -> None:
             "data": str(args.data),
             "protocol": protocol,
             "split": args.split,
+            "coding": coding,
             "metrics": result.metrics,
             "physical": {path: asdict(quality) for path, quality in physical.items()},
             "worst_windows": worst,
@@ -113,12 +111,13 @@ def main(args: Args) -> None:
         print(f"wrote {args.json} and {picture}")
     if args.rate_distortion is not None:
         label = checkpoint.info["label"] or args.checkpoint.stem
-        curves = rate_distortion(folder, split, {label: (checkpoint.model, spec)}, spec.root)
+        curves = rate_distortion(folder, split, {label: (checkpoint.model, spec)}, spec.root, whole_clips)
         print(rate_table(curves))
         plot_rate_distortion(args.rate_distortion, curves)
         numbers = args.rate_distortion.with_suffix(".json")
+        told = {"data": str(args.data), "protocol": protocol, "split": args.split, "coding": coding} | asdict(curves)
         with replacing(numbers) as temporary:
-            temporary.write_text(json.dumps(asdict(curves), indent=1), encoding="utf-8")
+            temporary.write_text(json.dumps(told, indent=1), encoding="utf-8")
         print(f"wrote {args.rate_distortion} and {numbers}")
 
 

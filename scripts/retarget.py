@@ -41,6 +41,8 @@ class Args:
     motionvqvae is MotionVQVAE's NPY. Joints other than the G1's fit into npz and motionvqvae."""
     source: Annotated[Literal["human", "robot"], tyro.conf.arg(name="from")] = "human"
     """Whose motion the input is."""
+    levels: int | None = None
+    """Only so many tokens a step, for a lower rate; by default all of the model's."""
     fps: float | None = None
     """Rate of the output, by default the model's; for csv, which cannot tell it, 30."""
     input_fps: float | None = None
@@ -82,7 +84,7 @@ def main(args: Args) -> None:
     if not isinstance(clip, wanted):
         other = "robot" if args.source == "human" else "human"
         raise UserError(f"{args.input}: holds {other} motion; use --from {other} or another file")
-    result = retargeter.retarget(clip, rate_of(args.format) if args.fps is None else args.fps)
+    result = retargeter.retarget(clip, rate_of(args.format) if args.fps is None else args.fps, args.levels)
     motion = result.motion
     with replacing(args.tokens) if args.tokens is not None else nullcontext() as tokens:  # both files or none
         if tokens is not None:
@@ -90,7 +92,8 @@ def main(args: Args) -> None:
         save_motion(motion, args.output, args.format, robot=retargeter.robot)
     if args.tokens is not None:
         print(f"wrote {args.tokens}: {len(result.tokens.tokens)} steps of {len(result.tokens.codebook_sizes)} tokens")
-    print(f"wrote {args.output}: {len(motion)} frames at {motion.fps:g} fps, {retargeter.bits_per_second:.0f} bits/s")
+    rate = result.tokens.bits / (result.tokens.frames / result.tokens.fps)
+    print(f"wrote {args.output}: {len(motion)} frames at {motion.fps:g} fps, {rate:.0f} bits/s")
     before, after = path_length(clip), path_length(motion)
     if before > 0:
         print(f"root path {after:.2f} m, {after / before:.3f} of the input's {before:.2f} m")

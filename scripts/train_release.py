@@ -27,7 +27,7 @@ class Args:
     """Folder to write: data/ and run/, and in release/ what to pass on. An interrupted training goes on."""
     accept_licence: bool = False
     """Accept the licence of G1 Moves without being asked."""
-    config: Path = field(default_factory=lambda: preset_folder() / "vq" / "resnet_hybrid.yaml")
+    config: Path = field(default_factory=lambda: preset_folder() / "vq" / "predictive.yaml")
     """Preset of the training."""
     windows: Annotated[WindowConfig, tyro.conf.arg(name="")] = field(default_factory=WindowConfig)
 

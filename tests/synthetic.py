@@ -228,7 +228,8 @@ def started(folder: DataFolder, config: ModelConfig, seed: int = 0) -> DualEncod
     model = build_model(spec, config)
     pairs, everything = np.arange(len(split.human)), np.arange(len(split))
     paired = load_batch(split, spec, np.asarray(split.human_rows), pairs)
-    model.start_from_data(load_batch(split, spec, everything, pairs[:0]).robot, paired.robot, paired.human)
+    robots = load_batch(split, spec, everything, pairs[:0]).robot
+    model.start_from_data(robots, spec.joints, paired.robot, paired.human)
     return model.eval()
 
 

@@ -67,6 +67,8 @@ def test_the_core_can_be_installed_with_every_pin_held(wheel: Path, isaac_python
 @pytest.mark.parametrize(
     ("extras", "moved"),
     [
+        ("isaaclab,analysis", set()),
+        ("isaaclab,compression", set()),
         ("isaaclab,ik", set()),
         ("isaaclab,download", set()),
         # viser 1 needs websockets 13; Isaac Sim uses its own to stream its picture, and then the viewer has to run

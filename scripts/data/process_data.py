@@ -72,7 +72,7 @@ def main(args: Args) -> None:
     for name, split in manifest["splits"].items():
         print(f"{name}: {split['windows']} windows, {split['human_windows']} with a human side")
     print(f"licence of the data: {'; '.join(manifest['licences'])}")
-    print(f"next: python scripts/train_vq.py --config config/vq/resnet_hybrid.yaml --data {args.out} --run runs/first")
+    print(f"next: python scripts/train_vq.py --config config/vq/predictive.yaml --data {args.out} --run runs/first")
 
 
 def make_sample(args: Args) -> dict:

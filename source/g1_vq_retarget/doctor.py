@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 NAME = "g1_vq_retarget"
 ROOT = Path(__file__).parents[2]  # of the checkout, if this is one
 PIP = "python -m pip"
-EXTRAS = ("ik", "viewer", "ray", "mjlab")
+EXTRAS = ("ik", "viewer", "ray", "mjlab", "analysis", "compression")
 MODULES = {"pyyaml": "yaml"}  # where it is not the distribution's name
 NOT_IMPORTED = {"mjlab"}  # loads a simulator
 ISAAC = {

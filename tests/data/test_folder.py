@@ -36,6 +36,26 @@ def use(path: Path) -> None:
         split.human_features(np.arange(len(split.human)), spec)
 
 
+def test_a_sample_is_evenly_spaced_and_keeps_pairs_together(whole: Path) -> None:
+    folder = DataFolder(whole)
+    split, spec = folder.split("train"), folder.spec(root=True)
+    sample = split.sample(9)
+    rows = [np.flatnonzero((split.robot == window).all(axis=(1, 2)))[0] for window in sample.robot]
+    assert (rows[0], rows[-1], len(rows)) == (0, len(split) - 1, 9)
+    assert np.ptp(np.diff(rows)) <= 1
+    assert sample.clip_of_row == [split.clip_of_row[row] for row in rows]
+    paired = dict(zip(split.human_rows.tolist(), split.human, strict=True))
+    assert [rows[place] for place in sample.human_rows] == [row for row in rows if row in paired]
+    assert 0 < len(sample.human) < len(rows)
+    for place, human in zip(sample.human_rows, sample.human, strict=True):
+        np.testing.assert_array_equal(human, paired[rows[place]])
+    shared = np.arange(len(sample.human))
+    everything = split.human_features(np.flatnonzero(np.isin(split.human_rows, rows)), spec)
+    np.testing.assert_array_equal(sample.human_features(shared, spec), everything)
+    np.testing.assert_array_equal(sample.robot_features(np.arange(9), spec), split.robot_features(np.array(rows), spec))
+    assert split.sample(len(split)) is split
+
+
 def in_manifest(**changes: object) -> Damage:
     """Set keys of the manifest, or take them out where the value is None."""
 

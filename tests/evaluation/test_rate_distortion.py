@@ -38,7 +38,7 @@ def test_the_end_of_a_models_curve_is_what_evaluate_says(
     folder: DataFolder, model: DualEncoderVQVAE, result: RateDistortion
 ) -> None:
     metrics = evaluate(model, folder.split("test"), folder.spec(True), None).metrics
-    curve, measured = result.models["mine"], result.measured["mine"]
+    curve, measured = result.models["mine"], result.measured["mine"][-1]
     assert len(curve) == len(model.quantizer.codebook_sizes)
     assert curve[-1].bits_per_second == pytest.approx(metrics["bits_per_second"])
     assert curve[-1].mse == pytest.approx(metrics["recon"], rel=1e-4)
@@ -61,7 +61,8 @@ def test_frames_left_out_cost_more_the_more_they_are(result: RateDistortion) -> 
 
 
 def test_the_table_has_a_line_a_model_and_the_picture_is_drawn(result: RateDistortion, tmp_path: Path) -> None:
-    assert sum(line.startswith("| mine |") for line in rate_table(result).splitlines()) == 1
+    lines = [line for line in rate_table(result).splitlines() if line.startswith("| mine |")]
+    assert len(lines) == len(result.models["mine"])
     for suffix, magic in ((".png", b"\x89PNG"), (".pdf", b"%PDF")):
         plot_rate_distortion(tmp_path / f"curve{suffix}", result)
         assert (tmp_path / f"curve{suffix}").read_bytes().startswith(magic)

@@ -8,7 +8,8 @@ import torch
 from scipy.stats import norm
 from torch import Tensor
 
-from g1_vq_retarget.models.quantizers import Quantized, Quantizer, QuantizerConfig, Scalar, Sign, build_quantizer
+from g1_vq_retarget.models.quantizer import Quantized, Quantizer, QuantizerConfig
+from g1_vq_retarget.models.quantizers import Scalar, Sign, build_quantizer
 
 KINDS = get_args(get_type_hints(QuantizerConfig)["kind"])
 # kinds whose codes are vectors, and whether those that fall out of use are replaced
@@ -108,8 +109,10 @@ def test_bits_are_the_logarithms_of_the_vocabularies(kind: str) -> None:
 def test_a_step_gets_the_same_tokens_in_any_company(kind: str) -> None:
     quantizer, data = placed(kind), latents(1)
     tokens = quantizer(data).tokens
-    torch.testing.assert_close(quantizer(data[3:5, 2:3]).tokens, tokens[3:5, 2:3])
-    torch.testing.assert_close(quantizer(data.flip(0, 1)).tokens, tokens.flip(0, 1))
+    torch.testing.assert_close(quantizer(data.flip(0)).tokens, tokens.flip(0))
+    if kind != "predictive":  # which goes by the steps before
+        torch.testing.assert_close(quantizer(data[3:5, 2:3]).tokens, tokens[3:5, 2:3])
+        torch.testing.assert_close(quantizer(data.flip(1)).tokens, tokens.flip(1))
 
 
 def test_quantizing_outside_training_changes_no_code(kind: str) -> None:
@@ -183,7 +186,7 @@ def test_codes_follow_the_data_in_training(kind: str) -> None:
     quantizer, elsewhere = placed(kind, decay=0.8), latents() @ torch.eye(DIM).flip(0)
     tokens = quantizer(latents()).tokens
     before, before_error = quantizer.decode(tokens), error(quantizer, elsewhere)
-    train(quantizer, elsewhere, steps=30, lr=0.05)
+    train(quantizer, elsewhere, steps=30, lr=0.003 if kind == "predictive" else 0.05)
     assert (quantizer.decode(tokens) - before).abs().mean() > 0.01
     assert error(quantizer, elsewhere) < 0.8 * before_error
 
@@ -192,7 +195,10 @@ def test_what_can_learn_by_gradient_gets_one(kind: str) -> None:
     quantizer = placed(kind).train()
     parameters = {name: parameter for name, parameter in quantizer.named_parameters() if parameter.requires_grad}
     # the others follow averages, and scalars stay where they were placed
-    assert bool(parameters) == (kind in ("standard", "reset", "lfq"))
+    assert bool(parameters) == (kind in ("standard", "reset", "lfq", "predictive"))
+    if kind == "predictive":  # its network starts at zero
+        train(quantizer, latents(1), steps=1, lr=0.01)
+        quantizer.train().zero_grad()
     if parameters:
         quantizer(latents(1)).loss.backward()
     for name, parameter in parameters.items():

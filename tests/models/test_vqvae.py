@@ -10,6 +10,7 @@ from g1_vq_retarget.models import DualEncoderVQVAE
 from synthetic import tiny_model
 
 ROBOT, HUMAN = 12, 10
+ROOT = 2
 DOWNSAMPLES = [1, 2, 4, 8]
 
 
@@ -142,19 +143,23 @@ def unquantized(model: DualEncoderVQVAE, features: Tensor) -> Tensor:
         return model.decoder(model.robot_encoder(features))
 
 
-def start(downsample: int, robot: Tensor, human: Tensor | None = None, latent_dim: int = 8) -> DualEncoderVQVAE:
+def start(
+    downsample: int, robot: Tensor, human: Tensor | None = None, latent_dim: int = 8, root_scale: float = 1.0
+) -> DualEncoderVQVAE:
     torch.manual_seed(0)
     config = tiny_model(downsample=downsample)
+    config.root_scale = root_scale
     config.network.latent_dim = latent_dim
     model = DualEncoderVQVAE(robot.shape[-1], HUMAN, config)
     human = torch.zeros(0, robot.shape[1], HUMAN) if human is None else human
-    model.start_from_data(robot, robot[: len(human)], human)
+    model.start_from_data(robot, robot.shape[-1] - ROOT, robot[: len(human)], human)
     return model.eval()
 
 
-def test_with_all_dimensions_the_start_gives_the_motion_back(downsample: int) -> None:
+@pytest.mark.parametrize("root_scale", [1.0, 0.25])
+def test_with_all_dimensions_the_start_gives_the_motion_back(downsample: int, root_scale: float) -> None:
     data = motion(40, 16, ROBOT) + torch.linspace(-1, 1, ROBOT)
-    model = start(downsample, data, latent_dim=ROBOT * downsample)
+    model = start(downsample, data, latent_dim=ROBOT * downsample, root_scale=root_scale)
     torch.testing.assert_close(unquantized(model, data), data, atol=1e-4, rtol=1e-4)
 
 
@@ -165,6 +170,19 @@ def test_with_fewer_dimensions_the_start_loses_the_least_that_a_linear_path_can(
     # Eckart and Young: what is left is the sum of the small eigenvalues of the covariance
     left = torch.linalg.eigvalsh(torch.cov(patches.T, correction=0))[:-8].sum() / patches.shape[1]
     assert float((unquantized(model, data) - data).square().mean()) == pytest.approx(float(left), rel=0.01)
+
+
+def test_what_counts_less_is_lost_first(downsample: int) -> None:
+    data = motion(200, 16, ROBOT)
+    joints, root = (
+        [
+            float((unquantized(start(downsample, data, root_scale=scale), data) - data)[..., columns].square().mean())
+            for scale in (1.0, 0.1)
+        ]
+        for columns in (slice(-ROOT), slice(-ROOT, None))
+    )
+    assert joints[1] < joints[0]
+    assert root[1] > root[0]
 
 
 def test_the_first_channels_of_the_start_vary_most() -> None:

@@ -55,6 +55,19 @@ def test_a_token_file_decodes_to_the_same_motion(
     assert_same_motion(motion, result.motion)
 
 
+@pytest.mark.parametrize("kind", ["rvq", "predictive"])
+def test_fewer_levels_are_a_lower_rate(folder: DataFolder, tmp_path: Path, clip: Clip, kind: str) -> None:
+    retargeter = Retargeter(save_started(tmp_path / "run", folder, tiny_model(kind)))
+    few, all_ = (retargeter.retarget(clip, levels=levels) for levels in (1, None))
+    assert few.tokens.tokens.shape[1] == len(few.tokens.codebook_sizes) == 1
+    assert few.tokens.bits == pytest.approx(all_.tokens.bits / 2)
+    few.tokens.save(tmp_path / "few.npz")
+    motion, _ = retargeter.decode(MotionTokens.load(tmp_path / "few.npz"))
+    assert_same_motion(motion, few.motion)
+    with pytest.raises(UserError, match="levels must be 1 to 2.*it is 3"):
+        retargeter.encode(clip, levels=3)
+
+
 def test_tokens_of_other_weights_are_refused(
     retargeter: Retargeter, clip: Clip, folder: DataFolder, tmp_path: Path
 ) -> None:

@@ -9,7 +9,15 @@ from torch import Tensor
 
 from g1_vq_retarget.data.features import FeatureSpec
 from g1_vq_retarget.data.folder import Split
-from g1_vq_retarget.training.batches import Batch, batches_per_epoch, epoch_batches, load_batch
+from g1_vq_retarget.data.sequences import paired_sequences, robot_sequences
+from g1_vq_retarget.training.batches import (
+    Batch,
+    batches_per_epoch,
+    crop_batches,
+    crops_per_epoch,
+    epoch_batches,
+    load_batch,
+)
 from synthetic import data_folder, robot_clip
 
 
@@ -100,3 +108,53 @@ def test_a_split_without_pairs_has_batches_of_robot_windows(tmp_path: Path) -> N
     batches = epoch(split, spec)
     assert sum(len(batch.robot) for batch in batches) == len(split)
     assert {tuple(batch.human.shape) for batch in batches} == {(0, 16, 133)}
+
+
+def clips(split: Split, spec: FeatureSpec) -> list[Tensor]:
+    located = [sequence.locate(np.arange(sequence.frames)) for sequence in robot_sequences(split)]
+    return [torch.from_numpy(split.robot_features(rows, spec, offsets)) for rows, offsets in located]
+
+
+def test_crops_are_stretches_of_whole_clips(split: Split, spec: FeatureSpec) -> None:
+    crop = 40  # longer than a window
+    assert crop > split.folder.window
+    whole = clips(split, spec)
+    windows = torch.cat([clip.unfold(0, crop, 1).mT for clip in whole if len(clip) >= crop])
+    begins = set()
+    batches = list(crop_batches(split, spec, 6, crop, 2, seed=1, epoch=1))
+    assert len(batches) == crops_per_epoch(split, 6, crop) == round(sum(map(len, whole)) / (6 * crop))
+    for batch in batches:
+        assert batch.robot.shape[:2] == (8, crop)
+        same = (batch.robot[:, None] == windows).all(dim=(2, 3))
+        assert same.any(1).all()
+        begins |= set(same.long().argmax(1).tolist())
+    assert len({begin % split.folder.manifest["stride"] for begin in begins}) > 2  # anywhere
+
+
+def test_the_humans_of_crops_belong_to_the_first_robots(split: Split, spec: FeatureSpec) -> None:
+    crop = 40
+    sequences = [sequence for sequence in paired_sequences(split) if sequence.frames >= crop]
+    sides = []
+    for sequence in sequences:
+        rows, offsets = sequence.locate(np.arange(sequence.frames))
+        human = split.human_features(rows, spec, offsets)
+        robot = split.robot_features(np.asarray(split.human_rows)[rows], spec, offsets)
+        sides += [(human[k : k + crop], robot[k : k + crop]) for k in range(sequence.frames - crop + 1)]
+    for batch in crop_batches(split, spec, 2, crop, 3, seed=1, epoch=2):
+        for human, robot in zip(batch.human, batch.robot, strict=False):
+            match = [np.array_equal(robot, r) for h, r in sides if np.array_equal(human, h)]
+            assert match == [True]
+
+
+def test_crops_are_the_same_for_the_same_seed_and_shared_by_processes(split: Split, spec: FeatureSpec) -> None:
+    def drawn(seed: int, rank: int = 0, world: int = 1) -> list[Batch]:
+        return list(crop_batches(split, spec, 6, 40, 2, seed, 1, mirror=True, rank=rank, world=world))
+
+    one, other = drawn(1), drawn(2)
+    assert torch.equal(one[0].robot, drawn(1)[0].robot)
+    assert not torch.equal(one[0].robot, other[0].robot)
+    shares = [drawn(1, rank, 2) for rank in (0, 1)]
+    for whole, first, second in zip(one, *shares, strict=True):
+        assert len(first.human) == len(second.human) == 1
+        both = torch.cat([first.robot, second.robot])
+        assert sorted(both.sum(dim=(1, 2)).tolist()) == pytest.approx(sorted(whole.robot.sum(dim=(1, 2)).tolist()))

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -152,21 +153,89 @@ def test_other_models_train_too(model: ModelConfig, config: TrainConfig) -> None
 
 
 @pytest.mark.parametrize("pairs", [4, 0])
-def test_without_pairs_and_without_val_there_is_a_best_model_still(
-    pairs: int, config: TrainConfig, tmp_path: Path
+@pytest.mark.parametrize("sample", [5, 1000])
+def test_without_pairs_and_without_val_best_is_by_a_sample_of_train(
+    sample: int, pairs: int, config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(loop, "SAMPLE_WINDOWS", sample)
     robots = {"train": [(robot_clip(120), None)]}
-    data_folder(tmp_path / "seed", robots, WindowConfig(window=16, stride=8, protocol="seed"))
-    last = train(replace(config, data=tmp_path / "seed", pairs=pairs))
-    assert "val" not in last
+    folder = data_folder(tmp_path / "seed", robots, WindowConfig(window=16, stride=8, protocol="seed"))
+    last = train(replace(config, data=folder.path, pairs=pairs))
+    assert last["val"]["windows"] == min(sample, len(folder.split("train")))
     assert "cross" not in last["train"]
+    assert "cross" not in last["val"]
     card = json.loads((config.run / "best.json").read_text())
-    totals = [line["train"]["total"] for line in log_of(config.run)]
-    assert card["metrics"]["total"] == min(totals)
+    assert card["metrics"]["recon"] == min(line["val"]["recon"] for line in log_of(config.run))
 
 
 def test_pairs_can_be_left_out_of_training(config: TrainConfig) -> None:
     assert "cross" not in train(replace(config, pairs=0))["train"]
+
+
+# A budget of time
+
+
+class Clock:
+    """Ten seconds a step; a validation takes a thousand."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 0.0
+        monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: self.now))
+        for name, seconds in (("losses", 10), ("evaluate", 1000)):
+            monkeypatch.setattr(loop, name, self.taking(seconds, getattr(loop, name)))
+
+    def taking(self, seconds: float, call: Callable) -> Callable:
+        def timed(*args: Any, **kwargs: Any) -> Any:
+            self.now += seconds
+            return call(*args, **kwargs)
+
+        return timed
+
+
+# an epoch has three steps
+@pytest.mark.parametrize(("minutes", "epochs"), [(0.1, 1), (0.5, 1), (0.51, 2), (1.0, 2)])
+def test_a_budget_of_minutes_ends_after_the_first_whole_epoch_past_it(
+    minutes: float, epochs: int, config: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Clock(monkeypatch)
+    train(replace(config, epochs=1, minutes=minutes, validate_every=5))
+    log = log_of(config.run)
+    assert [line["seconds"] for line in log] == [30.0 * (epoch + 1) for epoch in range(epochs)]
+    assert ["val" in line for line in log] == [False] * (epochs - 1) + [True]
+
+
+def test_the_learning_rate_follows_the_time_that_is_spent(config: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    Clock(monkeypatch)
+    optimizer, shares, rates = OptimizerConfig(lr=2e-3, warmup=0.0), [], []
+    step = torch.optim.AdamW.step
+
+    def noted(self: torch.optim.AdamW, *args: Any) -> Any:
+        rates.append(self.param_groups[0]["lr"])
+        return step(self, *args)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", noted)
+    config = replace(config, minutes=1.0, validate_every=5, optimizer=optimizer)
+    train(config, lambda _, share: shares.append(share))
+    # after every step, and after the two epochs
+    assert shares == pytest.approx([1 / 6, 2 / 6, 3 / 6, 3 / 6, 4 / 6, 5 / 6, 1, 1])
+    assert rates[0] == pytest.approx(2e-3)
+    # of 60 s the first is warm-up
+    expected = [1e-3 * (1 + np.cos(np.pi * (seconds - 1) / 59)) for seconds in (10, 20, 30, 40, 50)]
+    assert rates[1:] == pytest.approx(expected)
+
+
+def test_a_resumed_run_goes_on_with_the_time_it_had_left(config: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = replace(config, minutes=1.1)
+    with monkeypatch.context() as patch:
+        Clock(patch)
+        patch.setattr(loop, "losses", at_call(5, interrupt))
+        with pytest.raises(KeyboardInterrupt):
+            train(config)
+    Clock(monkeypatch)
+    for _ in range(2):  # the second time nothing is left
+        train(replace(config, resume=True))
+        # what was lost of the second epoch took none of the budget
+        assert [line["seconds"] for line in log_of(config.run)] == [30.0, 60.0, 90.0]
 
 
 # What stops it
@@ -295,6 +364,7 @@ def test_unusable_data_is_refused_before_anything_is_written(config: TrainConfig
     ("changes", "told"),
     [
         ({"epochs": 0}, "--epochs"),
+        ({"minutes": 0.0}, "--minutes"),
         ({"batch_size": 0}, "--batch-size"),
         ({"validate_every": 0}, "--validate-every"),
         ({"pairs": -1}, "--pairs"),

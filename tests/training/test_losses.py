@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-import math
-
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from g1_vq_retarget.models import Forward
-from g1_vq_retarget.training.losses import LossConfig, infonce, losses, motion_error
+from g1_vq_retarget.training.losses import LossConfig, losses, motion_error
 
 ZERO = LossConfig(recon=0, vq=0, vel=0, cross=0, align=0)
 
@@ -83,21 +82,6 @@ def test_a_perfect_output_costs_nothing_in_any_term(name: str) -> None:
     assert losses(out, robot, 2, LossConfig())[name].item() < 1e-4
 
 
-def test_aligned_windows_are_told_apart_and_shuffled_ones_are_not() -> None:
-    latent = torch.eye(4)[:, None].expand(4, 3, 4)
-    small = infonce(latent, 2 * latent, 0.1).item()
-    large = infonce(latent, latent.roll(1, 0), 0.1).item()
-    # cosines 1 and 0 over temperature 0.1
-    assert small == pytest.approx(math.log(1 + 3 * math.exp(-10)), abs=1e-6)
-    assert large == pytest.approx(10 + math.log(1 + 3 * math.exp(-10)), rel=1e-5)
-    assert infonce(torch.ones(4, 1, 2), torch.ones(4, 1, 2), 0.1).item() == pytest.approx(math.log(4))
-
-
-def test_infonce_is_the_same_both_ways() -> None:
-    human, robot = torch.randn(5, 3, 4), torch.randn(5, 3, 4)
-    torch.testing.assert_close(infonce(human, robot, 0.2), infonce(robot, human, 0.2))
-
-
 @pytest.mark.parametrize("moves", [False, True])
 def test_alignment_moves_the_robot_only_if_told(moves: bool) -> None:
     robot_latent, human_latent = torch.randn(3, 2, 4, requires_grad=True), torch.randn(2, 2, 4, requires_grad=True)
@@ -113,3 +97,24 @@ def test_alignment_moves_the_robot_only_if_told(moves: bool) -> None:
         assert robot_latent.grad[2].abs().max() == 0  # has no human side
     else:
         assert robot_latent.grad is None
+
+
+def test_the_first_frames_count_a_tenth() -> None:
+    error = torch.zeros(1, 4, 1)
+    error[0, 0] = 1.0
+    late = error.flip(1)
+    first, last = (motion_error(part, torch.zeros(1, 4, 1), 1, 0.0, onset=1).item() for part in (error, late))
+    assert last == pytest.approx(1 / 3.1)
+    assert first == pytest.approx(0.1 / 3.1)
+    assert motion_error(error, torch.zeros(1, 4, 1), 1, 0.0).item() == pytest.approx(1 / 4)
+
+
+def test_jerk_is_to_be_the_truths_neither_more_nor_less() -> None:
+    truth = torch.randn(2, 12, 3, generator=torch.Generator().manual_seed(0))
+    config = LossConfig(recon=0, vq=0, vel=0, cross=0, align=0, jerk=1)
+    for factor, expected in ((1.0, 0.0), (2.0, np.log(4) ** 2), (0.5, np.log(4) ** 2)):
+        # the third column is root and does not count
+        decoded = truth * torch.tensor([factor, factor, 7.0])
+        assert losses(forward(decoded), truth, 2, config)["jerk"].item() == pytest.approx(expected, abs=1e-3)
+    still = losses(forward(torch.zeros(1, 5, 2)), torch.zeros(1, 5, 2), 2, config)
+    assert still["jerk"].item() == 0.0

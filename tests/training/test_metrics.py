@@ -32,7 +32,7 @@ class Transparent(nn.Module):
         super().__init__()
         self.tokens = tokens
 
-    def forward(self, latent: Tensor) -> Quantized:
+    def forward(self, latent: Tensor, levels: int | None = None, followers: int = 0) -> Quantized:
         return Quantized(latent, self.tokens(latent), latent.new_tensor(0.25))
 
 
@@ -55,8 +55,8 @@ class Changed(nn.Module):
         super().__init__()
         self.decoder, self.change = decoder, change
 
-    def forward(self, latent: Tensor) -> Tensor:
-        return self.change(self.decoder(latent))
+    def forward(self, latent: Tensor, told: float = 1.0) -> Tensor:
+        return self.change(self.decoder(latent, told))
 
 
 def zeros(latent: Tensor) -> Tensor:

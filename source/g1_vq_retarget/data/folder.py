@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from copy import copy
 from functools import cached_property
 from pathlib import Path
 from typing import get_args
@@ -170,26 +171,55 @@ class Split:
         clips = [clip for clip in self.folder.manifest["clips"] if clip["split"] == self.name]
         return [clip["name"] for clip in clips for _ in range(clip["windows"])]
 
-    def robot_features(self, rows: np.ndarray, spec: FeatureSpec) -> np.ndarray:
-        """(B, W, D) normalised float32 robot features of some windows."""
-        parts = {"g1": self.robot, "g1_root": self.robot_root}
-        return self._normalised(parts, rows, spec.root, spec.robot_mean, spec.robot_std)
+    def sample(self, windows: int) -> Split:
+        """At most so many of the robot windows, evenly spaced, with the human sides of those; always the same.
 
-    def human_features(self, rows: np.ndarray, spec: FeatureSpec) -> np.ndarray:
-        """(B, W, H) normalised float32 human features of some human windows (rows of `human`, not of `robot`)."""
+        `jerk_cubic` stays that of the whole split.
+        """
+        if len(self) <= windows:
+            return self
+        rows = np.linspace(0, len(self) - 1, windows).round().astype(int)
+        human = np.flatnonzero(np.isin(self.human_rows, rows))
+        part = copy(self)
+        part.robot, part.robot_root = self.robot[rows], self.robot_root[rows]
+        part.human, part.human_root = self.human[human], self.human_root[human]
+        part.human_rows = np.searchsorted(rows, self.human_rows[human])
+        part.clip_of_row = [self.clip_of_row[row] for row in rows]
+        return part
+
+    def robot_features(self, rows: np.ndarray, spec: FeatureSpec, frames: np.ndarray | None = None) -> np.ndarray:
+        """(B, W, D) normalised float32 robot features of some windows.
+
+        With `frames`, rows and frames are of one shape, and so is what comes: (…, D) of single frames of windows.
+        """
+        parts = {"g1": self.robot, "g1_root": self.robot_root}
+        return self._normalised(parts, rows, frames, spec.root, spec.robot_mean, spec.robot_std)
+
+    def human_features(self, rows: np.ndarray, spec: FeatureSpec, frames: np.ndarray | None = None) -> np.ndarray:
+        """(B, W, H) normalised float32 human features of some human windows (rows of `human`, not of `robot`).
+
+        `frames` as for `robot_features`.
+        """
         parts = {"human": self.human, "human_root": self.human_root}
-        return self._normalised(parts, rows, spec.root, spec.human_mean, spec.human_std)
+        return self._normalised(parts, rows, frames, spec.root, spec.human_mean, spec.human_std)
 
     def _normalised(
-        self, parts: dict[str, np.ndarray], rows: np.ndarray, root: bool, mean: list[float], std: list[float]
+        self,
+        parts: dict[str, np.ndarray],
+        rows: np.ndarray,
+        frames: np.ndarray | None,
+        root: bool,
+        mean: list[float],
+        std: list[float],
     ) -> np.ndarray:
         chosen = []
         for kind, array in list(parts.items())[: 2 if root else 1]:
-            chosen.append(array[rows])
-            finite = np.isfinite(chosen[-1]).all(axis=(1, 2))
+            chosen.append(array[rows] if frames is None else array[rows, frames])
+            finite = np.isfinite(chosen[-1]).all(axis=-1)
             if not finite.all():
+                window = rows[tuple(np.argwhere(~finite)[0])[: rows.ndim]]
                 raise UserError(
-                    f"{self.folder.path / kind}_{self.name}.npy: window {rows[np.argmin(finite)]} holds a value that "
+                    f"{self.folder.path / kind}_{self.name}.npy: window {window} holds a value that "
                     "is no finite number; make the folder again"
                 )
         return ((np.concatenate(chosen, axis=-1) - np.asarray(mean)) / np.asarray(std)).astype(np.float32)

@@ -14,8 +14,8 @@ from g1_vq_retarget.data.folder import DataFolder, Split
 from g1_vq_retarget.evaluation.transform_coder import RatePoint, TransformCoder, at_rate, kept_frames
 from g1_vq_retarget.files import replacing
 from g1_vq_retarget.models import DualEncoderVQVAE
+from g1_vq_retarget.training.coding import coded_robot
 
-BATCH = 128
 # Rates of the table, bits/s.
 RATES = (300, 400, 500, 600, 800, 1000, 1200, 1600)
 KEPT = (2, 4, 8, 16)
@@ -32,7 +32,7 @@ class RateDistortion:
         kept: k -> error of every k-th frame, unquantized, and straight lines between.
         models: label -> nominal rate and error with the first 1, 2, … levels of the vocabulary; the last point is the
             model as it is trained.
-        measured: label -> the whole model at its measured rate: zeroth-order entropy of each level.
+        measured: the same over the measured rate: zeroth-order entropy of each level.
         root: whether models and transform coder also spend bits on the root stream.
     """
 
@@ -41,42 +41,44 @@ class RateDistortion:
     fixed: Sequence[RatePoint]
     kept: Mapping[int, float]
     models: Mapping[str, Sequence[RatePoint]]
-    measured: Mapping[str, RatePoint]
+    measured: Mapping[str, Sequence[RatePoint]]
     root: bool
 
 
-@torch.no_grad()
 def model_curve(
-    model: DualEncoderVQVAE, split: Split, spec: FeatureSpec, std: Sequence[float]
-) -> tuple[list[RatePoint], RatePoint]:
-    """Nominal rate and error with the first 1, 2, … levels, and the measured rate and error with all of them.
+    model: DualEncoderVQVAE, split: Split, spec: FeatureSpec, std: Sequence[float], whole_clips: bool = False
+) -> tuple[list[RatePoint], list[RatePoint]]:
+    """Error with the first 1, 2, … levels over the nominal rate, and over the measured one (zeroth-order entropy).
 
     Errors are over `std`, the joints' standard deviations in rad: a model that was trained on other data has others.
+    `whole_clips` as for `training.coding.coded_robot`.
     """
-    device = next(model.parameters()).device
-    scale = (torch.tensor(spec.robot_std[: spec.joints]) / torch.tensor(std[: spec.joints])).to(device)
+    scale = torch.tensor(spec.robot_std[: spec.joints]) / torch.tensor(std[: spec.joints])
     sizes = model.quantizer.codebook_sizes
-    errors = np.zeros(len(sizes))
-    counts = [np.zeros(size) for size in sizes]
-    for rows in np.array_split(np.arange(len(split)), max(1, len(split) // BATCH)):
-        target = torch.from_numpy(split.robot_features(rows, spec)).to(device)
-        tokens = model.encode_robot(target).tokens
-        for level in range(len(sizes)):
-            motion = model.decode(tokens[..., : level + 1], target.shape[1])
-            error = (motion - target)[..., : spec.joints] * scale
-            errors[level] += error.square().mean(dim=(1, 2)).sum().item()
-            counts[level] += np.bincount(tokens[..., level].flatten().cpu().numpy(), minlength=sizes[level])
-    errors /= len(split)
     steps_per_second = spec.fps / model.downsample
     rates = np.cumsum(np.log2(sizes)) * steps_per_second
-    shares = [count / count.sum() for count in counts]
-    entropy = sum(-(share[share > 0] * np.log2(share[share > 0])).sum() for share in shares)
-    curve = [RatePoint(float(rate), float(error)) for rate, error in zip(rates, errors, strict=True)]
-    return curve, RatePoint(float(entropy * steps_per_second), float(errors[-1]))
+    nominal, measured = [], []
+    for levels, rate in enumerate(rates, start=1):
+        error = 0.0
+        counts = [np.zeros(size) for size in sizes[:levels]]
+        for part in coded_robot(model, split, spec, whole_clips, levels):
+            missed = (part.motion - part.target)[..., : spec.joints] * scale
+            error += missed.square().mean(dim=(1, 2)).sum().item() / len(split)
+            for level, count in enumerate(counts):
+                count += np.bincount(part.tokens[:, level].numpy(), minlength=len(count))
+        shares = [count / count.sum() for count in counts]
+        entropy = sum(-(share[share > 0] * np.log2(share[share > 0])).sum() for share in shares)
+        nominal.append(RatePoint(float(rate), error))
+        measured.append(RatePoint(float(entropy * steps_per_second), error))
+    return nominal, measured
 
 
 def rate_distortion(
-    folder: DataFolder, split: Split, models: Mapping[str, tuple[DualEncoderVQVAE, FeatureSpec]], root: bool
+    folder: DataFolder,
+    split: Split,
+    models: Mapping[str, tuple[DualEncoderVQVAE, FeatureSpec]],
+    root: bool,
+    whole_clips: bool = False,
 ) -> RateDistortion:
     """All curves over one split.
 
@@ -85,6 +87,7 @@ def rate_distortion(
         split: what is coded.
         models: label -> a trained model and its features.
         root: whether the transform coder codes the root stream, too, and pays for it; a model's features decide.
+        whole_clips: models code whole clips, as in use; the transform coder always codes windows.
 
     Raises:
         UserError: too little to fit the coder on.
@@ -98,39 +101,48 @@ def rate_distortion(
     coder = TransformCoder(features(folder.split("train")), spec.fps, spec.joints)
     variable, fixed = coder.curves(windows)
     joints = windows[..., : spec.joints]
-    curves = {label: model_curve(model, split, own, spec.robot_std) for label, (model, own) in models.items()}
+    curves = {
+        label: model_curve(model, split, own, spec.robot_std, whole_clips) for label, (model, own) in models.items()
+    }
     return RateDistortion(
         gaussian=coder.gaussian(),
         variable=variable,
         fixed=fixed,
         kept={every: float(np.square(kept_frames(joints, every) - joints).mean()) for every in KEPT},
         models={label: curve for label, (curve, _) in curves.items()},
-        measured={label: point for label, (_, point) in curves.items()},
+        measured={label: curve for label, (_, curve) in curves.items()},
         root=root,
     )
 
 
 def rate_table(result: RateDistortion) -> str:
-    """A Markdown table of the classical curves at round rates, and a line a model."""
+    """Markdown: the classical curves at round rates, and for each model a line a level beside the coder there."""
     lines = ["| bits/s | Gaussian reference | transform coder, variable rate | transform coder, fixed rate |"]
     lines += ["|---|---|---|---|"]
     for rate in RATES:
         errors = (at_rate(curve, rate) for curve in (result.gaussian, result.variable, result.fixed))
-        lines.append(f"| {rate} | " + " | ".join("" if np.isnan(error) else f"{error:.4f}" for error in errors) + " |")
+        lines.append(f"| {rate} | " + " | ".join(_shown(error) for error in errors) + " |")
     if result.models:
         lines += [
             "",
-            "| model | bits/s | error | transform coder there, fixed rate | measured bits/s | variable rate |",
+            "| model | levels | bits/s | error | transform coder there, fixed rate | measured bits/s | variable rate |",
         ]
-        lines += ["|---|---|---|---|---|---|"]
+        lines += ["|---|---|---|---|---|---|---|"]
     for label, curve in result.models.items():
-        nominal, measured = curve[-1], result.measured[label]
-        beside = (at_rate(result.fixed, nominal.bits_per_second), at_rate(result.variable, measured.bits_per_second))
-        lines.append(
-            f"| {label} | {nominal.bits_per_second:.0f} | {nominal.mse:.4f} | {beside[0]:.4f} "
-            f"| {measured.bits_per_second:.0f} | {beside[1]:.4f} |"
-        )
+        for levels, (nominal, measured) in enumerate(zip(curve, result.measured[label], strict=True), start=1):
+            beside = (
+                at_rate(result.fixed, nominal.bits_per_second),
+                at_rate(result.variable, measured.bits_per_second),
+            )
+            lines.append(
+                f"| {label} | {levels} | {nominal.bits_per_second:.0f} | {nominal.mse:.4f} | {_shown(beside[0])} "
+                f"| {measured.bits_per_second:.0f} | {_shown(beside[1])} |"
+            )
     return "\n".join(lines)
+
+
+def _shown(error: float) -> str:
+    return "" if np.isnan(error) else f"{error:.4f}"
 
 
 def plot_rate_distortion(path: Path, result: RateDistortion) -> None:
@@ -150,7 +162,7 @@ def plot_rate_distortion(path: Path, result: RateDistortion) -> None:
         axes.plot(*np.array(curve).T, style, color="0.3", label=label, linewidth=1.5)
     for index, (label, curve) in enumerate(result.models.items()):
         (line,) = axes.plot(*np.array(curve).T, marker="os^Dv<>P"[index % 8], label=f"{label} (first levels, nominal)")
-        axes.plot(*result.measured[label], marker="*", markersize=12, color=line.get_color(), linestyle="none")
+        axes.plot(*result.measured[label][-1], marker="*", markersize=12, color=line.get_color(), linestyle="none")
     for every, error in result.kept.items():
         axes.axhline(error, color="0.75", linewidth=0.8)
         axes.annotate(f"one frame in {every} kept", (0.995, error), xycoords=("axes fraction", "data"),

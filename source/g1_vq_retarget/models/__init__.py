@@ -1,7 +1,7 @@
 """Encoders, quantizers, decoder, and the dual-encoder VQ-VAE made of them."""
 
 from g1_vq_retarget.models.networks import Decoder, Encoder, NetworkConfig
-from g1_vq_retarget.models.quantizers import Quantized, Quantizer, QuantizerConfig
+from g1_vq_retarget.models.quantizer import Quantized, Quantizer, QuantizerConfig
 from g1_vq_retarget.models.vqvae import DualEncoderVQVAE, Forward, ModelConfig
 
 __all__ = [

@@ -35,6 +35,10 @@ class NetworkConfig:
     """Dropout inside the residual blocks."""
     smoothing: int = 128
     """resnet: channels of the filter at full rate that joins what neighbouring latents decode to; 0 for none."""
+    robot_encoder: Literal["learned", "klt"] = "learned"
+    """klt: the robot's encoder stays the Karhunen-Loève transform that it starts from, of single patches."""
+    knows_levels: bool = False
+    """resnet: tell the decoder which share of the levels it sees, for vocabularies that are used in part."""
 
 
 class ChannelNorm(nn.LayerNorm):
@@ -81,6 +85,18 @@ class Encoder(nn.Module):
         return (self.linear(x) + self.out(self.blocks(self.patch(x)))).mT
 
 
+class KLTEncoder(nn.Module):
+    """As `Encoder`, its linear path alone, which does not learn."""
+
+    def __init__(self, features: int, config: NetworkConfig) -> None:
+        super().__init__()
+        self.linear = nn.Conv1d(features, config.latent_dim, config.downsample, stride=config.downsample)
+        self.requires_grad_(False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(x.mT).mT
+
+
 class Decoder(nn.Module):
     """Latents (B, T', latent_dim) to motion features (B, T' * downsample, D)."""
 
@@ -94,10 +110,15 @@ class Decoder(nn.Module):
         _start_at_zero(self.patch)
         # each latent decodes to frames of its own; without this the motion jumps where they meet
         self.smoothing = _Smoothing(features, config.smoothing) if config.smoothing else nn.Identity()
+        self.untold = nn.Parameter(torch.zeros(config.width, 1)) if config.knows_levels else None
 
-    def forward(self, z: Tensor) -> Tensor:
+    def forward(self, z: Tensor, told: float = 1.0) -> Tensor:
+        """`told` is the share of the levels that the latents were told with."""
         z = z.mT
-        return self.smoothing(self.linear(z) + self.patch(self.blocks(self.inlet(z)))).mT
+        hidden = self.inlet(z)
+        if self.untold is not None:
+            hidden = hidden + (1 - told) * self.untold
+        return self.smoothing(self.linear(z) + self.patch(self.blocks(hidden))).mT
 
 
 class _Smoothing(nn.Module):
@@ -141,7 +162,8 @@ class SimpleDecoder(nn.Sequential):
             nn.ConvTranspose1d(config.width, features, step, stride=step),
         )
 
-    def forward(self, input: Tensor) -> Tensor:
+    def forward(self, input: Tensor, told: float = 1.0) -> Tensor:
+        """`told` makes no difference to it."""
         return super().forward(input.mT).mT
 
 
@@ -163,17 +185,18 @@ def build_decoder(features: int, config: NetworkConfig) -> nn.Module:
 
 
 @torch.no_grad()
-def start_from_klt(encoder: Encoder, decoder: Decoder, patches: Tensor) -> None:
+def start_from_klt(encoder: Encoder | KLTEncoder, decoder: Decoder, patches: Tensor, scale: Tensor) -> None:
     """Set the linear paths to the Karhunen-Loève transform of patches of motion.
 
     Args:
         patches: (N, downsample, D) normalised features.
+        scale: (D,) what each feature's errors count in the latents, against another of the same size.
 
     Channels are ordered by falling variance. If the patches have fewer dimensions than the latent has channels, the
     rest of the channels stays empty.
     """
     _, step, features = patches.shape
-    flat = patches.reshape(len(patches), -1).double()
+    flat = (patches * scale).reshape(len(patches), -1).double()
     mean = patches.double().mean((0, 1))  # one for all frames of a patch, as the decoder has one bias for them
     _, basis = torch.linalg.eigh(torch.cov(flat.T))
     latent_dim = encoder.linear.out_channels
@@ -183,13 +206,14 @@ def start_from_klt(encoder: Encoder, decoder: Decoder, patches: Tensor) -> None:
     # the sign of an eigenvector is arbitrary: make the result the same on every machine
     basis = basis * torch.where(basis.abs().amax(0) == basis.amax(0), 1.0, -1.0)
     directions = basis.T.reshape(kept, step, features).transpose(1, 2)  # latent, feature, frame: a kernel
-    for layer in (encoder.linear, decoder.linear):
+    scale = scale.double()[:, None]
+    for layer, kernels in ((encoder.linear, directions * scale), (decoder.linear, directions / scale)):
         layer.weight.zero_()
-        layer.weight[:kept] = directions.to(layer.weight)
+        layer.weight[:kept] = kernels.to(layer.weight)
     assert encoder.linear.bias is not None
     assert decoder.linear.bias is not None
     encoder.linear.bias.zero_()
-    encoder.linear.bias[:kept] = -(basis.T @ mean.repeat(step)).to(encoder.linear.bias)
+    encoder.linear.bias[:kept] = -(basis.T @ (mean * scale[:, 0]).repeat(step)).to(encoder.linear.bias)
     decoder.linear.bias.copy_(mean)
 
 
@@ -198,7 +222,9 @@ RIDGE = 1e-3
 
 
 @torch.no_grad()
-def start_from_regression(human: Encoder, robot: Encoder, human_windows: Tensor, robot_windows: Tensor) -> None:
+def start_from_regression(
+    human: Encoder, robot: Encoder | KLTEncoder, human_windows: Tensor, robot_windows: Tensor
+) -> None:
     """Set the human encoder's linear path to: regress robot features on human ones, then the robot's linear path.
 
     Args:

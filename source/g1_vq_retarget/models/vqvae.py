@@ -11,13 +11,15 @@ from torch import Tensor, nn
 from g1_vq_retarget.models.networks import (
     Decoder,
     Encoder,
+    KLTEncoder,
     NetworkConfig,
     build_decoder,
     build_encoder,
     start_from_klt,
     start_from_regression,
 )
-from g1_vq_retarget.models.quantizers import Quantized, QuantizerConfig, build_quantizer
+from g1_vq_retarget.models.quantizer import Quantized, QuantizerConfig
+from g1_vq_retarget.models.quantizers import build_quantizer
 
 
 @dataclass
@@ -28,6 +30,8 @@ class ModelConfig:
     quantizer: QuantizerConfig = field(default_factory=QuantizerConfig)
     root: bool = True
     """Send the root stream through the model beside the joints; without it only joint angles are coded."""
+    root_scale: float = 1.0
+    """What an error of the root stream counts in the latents that a model starts from, against one of a joint."""
 
 
 class Forward(NamedTuple):
@@ -65,7 +69,8 @@ class DualEncoderVQVAE(nn.Module):
         super().__init__()
         self.config = config
         self.downsample = config.network.downsample
-        self.robot_encoder = build_encoder(robot_features, config.network)
+        fixed = config.network.robot_encoder == "klt"
+        self.robot_encoder = (KLTEncoder if fixed else build_encoder)(robot_features, config.network)
         self.human_encoder = build_encoder(human_features, config.network)
         self.quantizer = build_quantizer(config.network.latent_dim, config.quantizer)
         self.decoder = build_decoder(robot_features, config.network)
@@ -75,7 +80,7 @@ class DualEncoderVQVAE(nn.Module):
         return self.quantizer.bits * fps / self.downsample
 
     @torch.no_grad()
-    def start_from_data(self, robot: Tensor, paired_robot: Tensor, paired_human: Tensor) -> None:
+    def start_from_data(self, robot: Tensor, joints: int, paired_robot: Tensor, paired_human: Tensor) -> None:
         """Start from what has a closed form: training then only has to improve on it.
 
         With `resnet` networks the robot path becomes a transform coder of training windows: KLT in, KLT out. The
@@ -84,17 +89,20 @@ class DualEncoderVQVAE(nn.Module):
 
         Args:
             robot: (N, T, D) robot windows of the training split.
+            joints: the columns before the root stream's.
             paired_robot, paired_human: (P, T, D) and (P, T, H) windows of the same motions; P may be 0.
         """
-        if isinstance(self.robot_encoder, Encoder) and isinstance(self.decoder, Decoder):
+        if isinstance(self.robot_encoder, Encoder | KLTEncoder) and isinstance(self.decoder, Decoder):
             patches = robot.unflatten(1, (-1, self.downsample)).flatten(0, 1)
-            start_from_klt(self.robot_encoder, self.decoder, patches)
+            scale = torch.ones_like(robot[0, 0])
+            scale[joints:] = self.config.root_scale
+            start_from_klt(self.robot_encoder, self.decoder, patches, scale)
             if len(paired_human) and isinstance(self.human_encoder, Encoder):
                 start_from_regression(self.human_encoder, self.robot_encoder, paired_human, paired_robot)
         self.quantizer.place_codes(self.robot_encoder(robot))
 
     def forward(self, robot: Tensor, human: Tensor) -> Forward:
-        """Both paths at once, so that both sides move the same codes.
+        """Both paths at once, through the same codes.
 
         Args:
             robot: (B, T, D) normalised robot features.
@@ -102,8 +110,8 @@ class DualEncoderVQVAE(nn.Module):
         """
         robot_latent = self.robot_encoder(robot)
         human_latent = self.human_encoder(human)
-        quantized = self.quantizer(torch.cat([robot_latent, human_latent]))
-        motion = self.decoder(quantized.latent)
+        quantized = self.quantizer(torch.cat([robot_latent, human_latent]), followers=len(human))
+        motion = self.motion_of(quantized)
         windows = len(robot)
         return Forward(
             robot_latent=robot_latent,
@@ -115,17 +123,27 @@ class DualEncoderVQVAE(nn.Module):
             commitment=quantized.loss,
         )
 
-    def encode_robot(self, robot: Tensor) -> Quantized:
-        """Tokens of robot features (B, T, D) of any length; the last step is filled up by repeating the last frame."""
-        return self.quantizer(self.robot_encoder(self._fill(robot)))
+    def encode_robot(self, robot: Tensor, levels: int | None = None) -> Quantized:
+        """Tokens of robot features (B, T, D) of any length; the last step is filled up by repeating the last frame.
 
-    def encode_human(self, human: Tensor) -> Quantized:
-        """Tokens of human features (B, T, H) of any length."""
-        return self.quantizer(self.human_encoder(self._fill(human)))
+        `levels`: only so many tokens a step, for a lower rate.
+        """
+        return self.quantizer(self.robot_encoder(self._fill(robot)), levels)
+
+    def encode_human(self, human: Tensor, levels: int | None = None) -> Quantized:
+        """Tokens of human features (B, T, H) of any length; `levels` as in `encode_robot`."""
+        return self.quantizer(self.human_encoder(self._fill(human)), levels)
+
+    def motion_of(self, quantized: Quantized) -> Tensor:
+        """Robot features (B, T, D) of what a quantizer returned; as `decode`, which starts from the tokens alone."""
+        return self.decoder(quantized.latent, quantized.tokens.shape[-1] / len(self.quantizer.codebook_sizes))
 
     def decode(self, tokens: Tensor, frames: int) -> Tensor:
-        """The first `frames` frames of robot features (B, frames, D) of tokens (B, T', L)."""
-        return self.decoder(self.quantizer.decode(tokens))[:, :frames]
+        """The first `frames` frames of robot features (B, frames, D) of tokens (B, T', L).
+
+        Tokens of the first levels alone, (B, T', l < L), give a coarser motion.
+        """
+        return self.motion_of(Quantized(self.quantizer.decode(tokens), tokens, tokens.new_zeros(())))[:, :frames]
 
     def _fill(self, features: Tensor) -> Tensor:
         missing = -features.shape[1] % self.downsample

@@ -67,22 +67,30 @@ class Retargeter:
         """Nominal rate of the tokens."""
         return self.model.bits_per_second(self.spec.fps)
 
-    def retarget(self, clip: HumanClip | RobotClip, fps: float | None = None) -> Retargeted:
-        """Encode and decode: exactly `decode(encode(clip), fps)`."""
-        tokens = self.encode(clip)
+    def retarget(
+        self, clip: HumanClip | RobotClip, fps: float | None = None, levels: int | None = None
+    ) -> Retargeted:
+        """Encode and decode: exactly `decode(encode(clip, levels), fps)`."""
+        tokens = self.encode(clip, levels)
         motion, held = self.decode(tokens, fps)
         return Retargeted(motion, tokens, held)
 
     @torch.inference_mode()
-    def encode(self, clip: HumanClip | RobotClip) -> MotionTokens:
+    def encode(self, clip: HumanClip | RobotClip, levels: int | None = None) -> MotionTokens:
         """Tokens of a motion; the network runs over the whole clip once.
+
+        `levels`: only so many tokens a step, for a lower rate.
 
         The clip is resampled by time to the model's rate. The robot starts where the human does, the place shrunk by
         the ratio of the legs, with the human's heading; a robot clip keeps its start.
 
         Raises:
-            UserError: human motion, and the model was trained without any; or a robot that lacks a joint.
+            UserError: human motion, and the model was trained without any; or a robot that lacks a joint; or more
+                levels than the model has.
         """
+        sizes = self.model.quantizer.codebook_sizes
+        if levels is not None and not 1 <= levels <= len(sizes):
+            raise UserError(f"levels must be 1 to {len(sizes)}, those of {self.checkpoint.path}; it is {levels}")
         if isinstance(clip, HumanClip) and not self.checkpoint.info["human_windows"]:
             raise UserError(f"{self.checkpoint.path}: was trained without human motion and cannot encode any")
         if isinstance(clip, HumanClip):
@@ -96,12 +104,12 @@ class Retargeter:
             clip = resample(clip, self.spec.fps)
             features, encode = self.spec.robot_features(clip), self.model.encode_robot
             start = RootStart.of(clip, self._height)
-        quantized = encode(torch.as_tensor(features, dtype=torch.float32, device=self.device).unsqueeze(0))
+        quantized = encode(torch.as_tensor(features, dtype=torch.float32, device=self.device).unsqueeze(0), levels)
         licences = [clip.provenance.licence, *self.checkpoint.info["licences"]]
         return MotionTokens(
             name=clip.name,
             tokens=quantized.tokens[0].cpu().numpy(),
-            codebook_sizes=self.model.quantizer.codebook_sizes,
+            codebook_sizes=sizes[:levels],
             frames=len(clip),
             fps=self.spec.fps,
             start=start,
@@ -149,7 +157,7 @@ class Retargeter:
             )
         covered = len(tokens.tokens) * self.model.downsample
         sizes = self.model.quantizer.codebook_sizes
-        if tokens.codebook_sizes != sizes or tokens.fps != self.spec.fps or not 0 < tokens.frames <= covered:
+        if tokens.codebook_sizes != sizes[: len(tokens.codebook_sizes)] or tokens.fps != self.spec.fps or not 0 < tokens.frames <= covered:
             raise UserError(
                 f"tokens of '{tokens.name}' tell {tokens.frames} frames at {tokens.fps:g} fps of "
                 f"{tokens.codebook_sizes}; of this model they can be 1 to {covered} at {self.spec.fps:g} fps of {sizes}"

@@ -47,14 +47,20 @@ class TrainConfig:
     """Seed of weights, codes and the order of windows."""
     epochs: int = 24
     """Passes over the robot windows of the train split."""
+    minutes: float | None = None
+    """Time to train, in place of epochs: training ends after the first whole epoch past it, and the learning rate
+    follows the time spent. Validation is not counted. Another machine, or another load, gives another result."""
     batch_size: int = 64
     """Robot windows a step, over all processes."""
     pairs: int = 16
     """Paired windows a step, beside the robot windows, over all processes."""
+    crop: int = 0
+    """Frames of what is trained on: stretches that begin anywhere in whole clips, `batch_size` of them a step, and
+    validation codes whole clips. 0: the windows of the data folder."""
     mirror: bool = True
     """Train on windows with left and right exchanged, too."""
     validate_every: int = 1
-    """Epochs between evaluations on the val split."""
+    """Epochs between evaluations on the val split, or what stands in for it."""
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     """Arithmetic of the networks; the quantizer always computes in float32."""
     wandb: str = ""

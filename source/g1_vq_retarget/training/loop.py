@@ -7,7 +7,7 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -21,7 +21,14 @@ from tqdm import tqdm
 from g1_vq_retarget.data.features import FeatureSpec
 from g1_vq_retarget.data.folder import DataFolder, Split
 from g1_vq_retarget.errors import UserError
-from g1_vq_retarget.training.batches import batches_per_epoch, epoch_batches, load_batch
+from g1_vq_retarget.training.batches import (
+    Batch,
+    batches_per_epoch,
+    crop_batches,
+    crops_per_epoch,
+    epoch_batches,
+    load_batch,
+)
 from g1_vq_retarget.training.checkpoint import build_model, save_checkpoint
 from g1_vq_retarget.training.config import TrainConfig
 from g1_vq_retarget.training.losses import losses
@@ -39,13 +46,23 @@ from g1_vq_retarget.training.state import Progress, load_state, save_state
 
 # Windows that the transform and the codes are placed with before training.
 START_WINDOWS = 4096
+# Windows of the train split that stand in for a val split where there is none.
+SAMPLE_WINDOWS = 1024
+
+Watch = Callable[[Progress, float], None]
 
 
-def train(config: TrainConfig) -> dict:
+def train(config: TrainConfig, watch: Watch | None = None) -> dict:
     """Train, leaving `best` and `last` checkpoints, `log.json`, `config.yaml` and TensorBoard events in `config.run`.
 
-    Best is by reconstruction plus cross-reconstruction on the val split, where there is one, else by the training
-    loss. Ctrl-C leaves the last checkpoint up to date. Under torchrun the processes share each batch.
+    Best is by reconstruction plus cross-reconstruction on the val split; where there is none (protocol seed), on an
+    evenly spaced sample of the train split, always the same, and `val` in the log is of that. Ctrl-C leaves the last
+    checkpoint up to date. Under torchrun the processes share each batch.
+
+    Args:
+        config: what to train on what.
+        watch: in place of the progress bar, called after every step and every epoch (by then on disk) with the
+            progress and the share of the budget that is spent, 0 to 1.
 
     Returns:
         The last line of the log.
@@ -60,7 +77,8 @@ def train(config: TrainConfig) -> dict:
     robot = spec.robot_model()
     check_data(config, folder, robot)
     split = folder.split("train")
-    validation = folder.split("val") if "val" in folder.splits else None
+    validation = folder.split("val") if "val" in folder.splits else split.sample(SAMPLE_WINDOWS)
+    whole_clips = config.crop > 0 and "val" in folder.splits  # the windows of a sample do not follow one another
     # before the processes know of one another: each starts from the same weights by computing the same
     weights = None if config.resume else _starting_weights(config, split, spec)
 
@@ -82,31 +100,45 @@ def train(config: TrainConfig) -> dict:
         save_state(config.run / STATE, model, optimizer, progress)
     fabric.barrier()
     human_windows = len(split.human) if config.pairs else 0
-    steps = batches_per_epoch(split, config.batch_size) * config.epochs
+    steps = _steps_per_epoch(config, split) * config.epochs
+    budget = None if config.minutes is None else 60 * config.minutes
 
     def save(name: str, metrics: dict) -> None:
         info = {"epoch": progress.epoch, "metrics": metrics, "window": folder.window, "label": config.label}
         info |= {"licences": folder.manifest["licences"], "seed": config.seed, "human_windows": human_windows}
+        info["crop"] = config.crop
         save_checkpoint(config.run / f"{name}.safetensors", model, spec, info)
 
-    started = time.monotonic() - progress.seconds
+    started = time.monotonic()
+
+    def spent() -> float:
+        """Seconds; where they decide, by the clock of the first process, for processes must do the same."""
+        seconds = time.monotonic() - started
+        return seconds if budget is None else fabric.broadcast(seconds)
+
+    def done() -> tuple[float, float]:
+        """How much of how much is spent: steps, or seconds."""
+        return (progress.step, steps) if budget is None else (progress.seconds, budget)
+
+    def tell() -> None:
+        if watch is not None and fabric.is_global_zero:
+            part, whole = done()
+            watch(progress, min(1.0, part / whole))
+
     bar = tqdm(
-        total=steps, initial=progress.step, unit="step", desc="train", dynamic_ncols=True, mininterval=1.0,
-        disable=not fabric.is_global_zero,
+        total=steps if budget is None else None, initial=progress.step, unit="step", desc="train", dynamic_ncols=True,
+        mininterval=1.0, disable=watch is not None or not fabric.is_global_zero,
     )  # fmt: skip
     try:
-        while progress.epoch < config.epochs:
+        while not _is_over(*done()):
             epoch = progress.epoch + 1
+            started = time.monotonic() - progress.seconds  # validation and saving are no training
             torch.manual_seed(_seed_of(config.seed, epoch))
             model.train()
             means = _Means()
-            for batch in epoch_batches(
-                split, spec, config.batch_size, config.pairs, config.seed, epoch,
-                config.mirror and robot is not None,
-                fabric.global_rank, fabric.world_size,
-            ):  # fmt: skip
+            for batch in _batches(config, split, spec, epoch, fabric):
                 for group in optimizer.param_groups:
-                    group["lr"] = config.optimizer.lr * _rate(progress.step, steps, config.optimizer.warmup)
+                    group["lr"] = config.optimizer.lr * _rate(*done(), config.optimizer.warmup)
                 windows, human = batch.robot.to(fabric.device), batch.human.to(fabric.device)
                 terms = losses(wrapped(windows, human), windows, spec.joints, config.loss)
                 _require_finite(terms, progress.step, config.run)
@@ -121,21 +153,20 @@ def train(config: TrainConfig) -> dict:
                 optimizer.step()
                 means.add(terms)
                 progress.step += 1
+                progress.seconds = spent()
                 bar.update()
+                tell()
             progress.epoch = epoch
-            progress.seconds = round(time.monotonic() - started, 1)
-            line = {"epoch": epoch, "step": progress.step, "seconds": progress.seconds, "train": means(fabric)}
+            line = {"epoch": epoch, "step": progress.step, "seconds": round(progress.seconds, 1)}
+            line["train"] = means(fabric)
             progress.log.append(line)
             if fabric.is_global_zero:
-                score = line["train"]["total"]
-                code_counts = ()
-                if validation is not None:
-                    score = float("inf")
-                    if epoch % config.validate_every == 0 or epoch == config.epochs:
-                        result = evaluate(model, validation, spec, robot, human=human_windows > 0)
-                        line["val"], code_counts = result.metrics, result.code_counts
-                        score = line["val"]["recon"] + line["val"].get("cross", 0.0)
-                        _warn_of_collapse(line["val"], epoch)
+                score, code_counts = float("inf"), ()
+                if epoch % config.validate_every == 0 or _is_over(*done()):
+                    result = evaluate(model, validation, spec, robot, human=human_windows > 0, whole_clips=whole_clips)
+                    line["val"], code_counts = result.metrics, result.code_counts
+                    score = line["val"]["recon"] + line["val"].get("cross", 0.0)
+                    _warn_of_collapse(line["val"], epoch)
                 metrics = line.get("val", line["train"])
                 if score < progress.best:
                     progress.best = score
@@ -144,6 +175,7 @@ def train(config: TrainConfig) -> dict:
                 write_text(config.run / "log.json", json.dumps(progress.log, indent=1))
                 _to_tensorboard(fabric, line, code_counts)
                 save_state(config.run / STATE, model, optimizer, progress)
+                tell()
                 shown = {key: f"{metrics[key]:.4f}" for key in ("recon", "cross") if key in metrics}
                 bar.set_postfix({"epoch": epoch, **shown})
             fabric.barrier()
@@ -199,12 +231,26 @@ def _fabric(config: TrainConfig) -> Fabric:
     return fabric
 
 
+def _steps_per_epoch(config: TrainConfig, split: Split) -> int:
+    if config.crop:
+        return crops_per_epoch(split, config.batch_size, config.crop)
+    return batches_per_epoch(split, config.batch_size)
+
+
+def _batches(config: TrainConfig, split: Split, spec: FeatureSpec, epoch: int, fabric: Fabric) -> Iterator[Batch]:
+    mirror = config.mirror and bool(spec.robot)
+    drawn = (config.pairs, config.seed, epoch, mirror, fabric.global_rank, fabric.world_size)
+    if config.crop:
+        return crop_batches(split, spec, config.batch_size, config.crop, *drawn)
+    return epoch_batches(split, spec, config.batch_size, *drawn)
+
+
 def _starting_weights(config: TrainConfig, split: Split, spec: FeatureSpec) -> dict[str, Tensor]:
     torch.manual_seed(_seed_of(config.seed, 0))
     model = build_model(spec, config.model)
     rows = torch.randperm(len(split))[:START_WINDOWS].numpy()
     pairs = load_batch(split, spec, np.asarray(split.human_rows), np.arange(len(split.human)))
-    model.start_from_data(torch.from_numpy(split.robot_features(rows, spec)), pairs.robot, pairs.human)
+    model.start_from_data(torch.from_numpy(split.robot_features(rows, spec)), spec.joints, pairs.robot, pairs.human)
     return model.state_dict()
 
 
@@ -212,12 +258,17 @@ def _seed_of(seed: int, epoch: int) -> int:
     return int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
 
 
-def _rate(step: int, steps: int, warmup: float) -> float:
-    """Share of the highest learning rate at a step."""
-    rising = max(1, int(warmup * steps))
-    if step < rising:
-        return (step + 1) / rising
-    return 0.5 * (1 + float(np.cos(np.pi * min(1.0, (step - rising) / max(1, steps - rising)))))
+def _is_over(spent: float, budget: float) -> bool:
+    """Whether an epoch was the last; both are steps, or seconds."""
+    return spent >= budget
+
+
+def _rate(spent: float, budget: float, warmup: float) -> float:
+    """Share of the highest learning rate when so much of the budget is spent; both are steps, or seconds."""
+    rising = max(1, int(warmup * budget))
+    if spent < rising:
+        return min(1.0, (spent + 1) / rising)
+    return 0.5 * (1 + float(np.cos(np.pi * min(1.0, (spent - rising) / max(1, budget - rising)))))
 
 
 def _require_finite(terms: dict[str, Tensor], step: int, run: Path) -> None:

@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.distributed as dist
 from torch import Tensor
-from torch.distributed.nn.functional import all_gather
-from torch.nn import functional as F
 
 from g1_vq_retarget.models import Forward
+from g1_vq_retarget.training.alignment import infonce, latent_mse
 
 
 @dataclass
@@ -25,6 +23,9 @@ class LossConfig:
     vel: float = 20.0
     """Mean squared error of the frame-to-frame differences of what is decoded from the robot's tokens. Differences are
     small, so the weight is large; at 5 decoded motion jerks 2.4 times as much as at 20, at the same recon."""
+    jerk: float = 0.0
+    """Squared logarithm of the jerk of decoded joints over the truth's, of a batch: what the tokens cannot tell is to
+    be as lively as the truth, not smoothed away. It hardly costs: jerk is of fast and small motion."""
     cross: float = 1.0
     """Human to robot: mean squared error of what is decoded from the human's tokens."""
     align: float = 1.0
@@ -36,32 +37,31 @@ class LossConfig:
     align_moves_robot: bool = False
     """Let the alignment pull the robot's latents to the human's too, as the original did; otherwise only the human
     encoder follows, and the robot path is not made worse by what a human pose cannot tell."""
+    onset: int = 0
+    """Frames at the beginning of each example that count a tenth, for vocabularies that go by what was before."""
     root: float = 3.0
     """Weight of the root stream against the joints in recon, vel and cross. Errors of its velocity add up to a way:
     a body at rest must not drift."""
 
 
-def motion_error(motion: Tensor, target: Tensor, joints: int, root_weight: float) -> Tensor:
-    """Mean squared error of the first `joints` columns, plus that of the root stream's columns, if any, weighted."""
-    error = F.mse_loss(motion[..., :joints], target[..., :joints])
-    if motion.shape[-1] > joints:
-        error = error + root_weight * F.mse_loss(motion[..., joints:], target[..., joints:])
-    return error
+# Jerk (normalised joints, frame units) that is none: a batch that stands still.
+LEAST_JERK = 1e-6
+# What the first `LossConfig.onset` frames count.
+ONSET_WEIGHT = 0.1
 
 
-def infonce(human: Tensor, robot: Tensor, temperature: float) -> Tensor:
-    """InfoNCE between windows, both ways (van den Oord et al. 2018, eq. 4), over cosines of time-pooled latents.
+def motion_error(motion: Tensor, target: Tensor, joints: int, root_weight: float, onset: int = 0) -> Tensor:
+    """Mean squared error of the first `joints` columns, plus that of the root stream's columns, if any, weighted.
 
-    Args:
-        human, robot: (P, T, C) latents; the same row is the same motion.
+    The first `onset` frames count a tenth.
     """
-    human, robot = (F.normalize(latent.mean(1), dim=-1) for latent in (human, robot))
-    if dist.is_available() and dist.is_initialized() and human.requires_grad:
-        # tell each window from those of all processes; gathering carries gradients back to where they belong
-        human, robot = (torch.cat(list(all_gather(latent.contiguous()))) for latent in (human, robot))
-    logits = human @ robot.T / temperature
-    same = torch.arange(len(logits), device=logits.device)
-    return (F.cross_entropy(logits, same) + F.cross_entropy(logits.T, same)) / 2
+    frames = torch.ones(motion.shape[1], 1, device=motion.device)
+    frames[:onset] = ONSET_WEIGHT
+    squares = (motion - target).square() * (frames / frames.mean())
+    error = squares[..., :joints].mean()
+    if motion.shape[-1] > joints:
+        error = error + root_weight * squares[..., joints:].mean()
+    return error
 
 
 def losses(out: Forward, robot: Tensor, joints: int, config: LossConfig) -> dict[str, Tensor]:
@@ -74,15 +74,18 @@ def losses(out: Forward, robot: Tensor, joints: int, config: LossConfig) -> dict
     """
     pairs = len(out.human_motion)
     terms = {
-        "recon": motion_error(out.robot_motion, robot, joints, config.root),
+        "recon": motion_error(out.robot_motion, robot, joints, config.root, config.onset),
         "vq": out.commitment,
-        "vel": motion_error(out.robot_motion.diff(dim=1), robot.diff(dim=1), joints, config.root),
+        "vel": motion_error(out.robot_motion.diff(dim=1), robot.diff(dim=1), joints, config.root, config.onset),
     }
+    if config.jerk:
+        lively, truth = (motion[..., :joints].diff(n=3, dim=1).square().mean() for motion in (out.robot_motion, robot))
+        terms["jerk"] = torch.log((lively + LEAST_JERK) / (truth + LEAST_JERK)).square()
     if pairs:
         latent = out.robot_latent[:pairs]
         latent = latent if config.align_moves_robot else latent.detach()
-        terms["cross"] = motion_error(out.human_motion, robot[:pairs], joints, config.root)
-        terms["align"] = F.mse_loss(out.human_latent, latent) + config.infonce * infonce(
+        terms["cross"] = motion_error(out.human_motion, robot[:pairs], joints, config.root, config.onset)
+        terms["align"] = latent_mse(out.human_latent, latent) + config.infonce * infonce(
             out.human_latent, latent, config.temperature
         )
     terms["total"] = torch.stack([getattr(config, name) * value for name, value in terms.items()]).sum()

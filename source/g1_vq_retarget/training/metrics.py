@@ -12,18 +12,14 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from g1_vq_retarget.data.features import FeatureSpec
 from g1_vq_retarget.data.folder import Split
 from g1_vq_retarget.models import DualEncoderVQVAE
 from g1_vq_retarget.robot import RobotModel, forward_kinematics
+from g1_vq_retarget.training.alignment import alignment
 from g1_vq_retarget.training.batches import load_batch
-from g1_vq_retarget.training.losses import infonce
-
-BATCH = 128
-# InfoNCE depends on how many windows are told apart, so the number is fixed.
-INFONCE_WINDOWS = 64
+from g1_vq_retarget.training.coding import BATCH, coded_human, coded_robot
 
 
 class Evaluation(NamedTuple):
@@ -51,12 +47,11 @@ class _Path:
         self.mean = torch.tensor(spec.robot_mean[: spec.joints])
         self.robot = robot
         self.sums: dict[str, float] = defaultdict(float)
-        self.per_window: list[Tensor] = []
 
-    def add(self, motion: Tensor, target: Tensor) -> None:
+    def add(self, motion: Tensor, target: Tensor) -> np.ndarray:
+        """Count windows (B, T, D) in; returns each one's error, (B,)."""
         error = (motion - target)[..., : self.joints]
         per_window = error.square().mean(dim=(1, 2))
-        self.per_window.append(per_window)
         windows = len(motion)
         self._add("mse", windows, per_window.mean())
         self._add("vel", windows, error.diff(dim=1).square().mean())
@@ -75,6 +70,7 @@ class _Path:
             root = (motion - target)[..., self.joints :]
             self._add("root_mse", windows, root.square().mean())
         self.sums["windows"] += windows
+        return per_window.numpy()
 
     def means(self) -> dict[str, float]:
         windows = self.sums.pop("windows")
@@ -86,12 +82,18 @@ class _Path:
 
 @torch.no_grad()
 def evaluate(
-    model: DualEncoderVQVAE, split: Split, spec: FeatureSpec, robot: RobotModel | None, human: bool = True
+    model: DualEncoderVQVAE,
+    split: Split,
+    spec: FeatureSpec,
+    robot: RobotModel | None,
+    human: bool = True,
+    whole_clips: bool = False,
 ) -> Evaluation:
     """Every window of a split, through the robot path and, where there is a human side, the human path.
 
     `robot` is `spec.robot_model()`; without a link table there are no distances of links. `human` is whether the model
-    was trained with human motion; without, its human encoder says nothing.
+    was trained with human motion; without, its human encoder says nothing. `whole_clips`: windows are cut from whole
+    decoded clips, as `training.coding` has it, instead of being coded each for itself.
 
     Metrics, for the path from the robot's tokens:
         recon, vel: mean squared error of normalised joints and of their frame-to-frame differences.
@@ -110,41 +112,43 @@ def evaluate(
         align_mse: mean squared distance of the two latents.
         align_infonce: InfoNCE among 64 windows, nats.
     """
-    device = next(model.parameters()).device
     training = model.training
     model.eval()
     paths = {"robot": _Path(spec, robot), "human": _Path(spec, robot)}
     counts = [torch.zeros(size, dtype=torch.long) for size in model.quantizer.codebook_sizes]
     commitment = 0.0
-    for rows in np.array_split(np.arange(len(split)), max(1, len(split) // BATCH)):
-        target = load_batch(split, spec, rows, rows[:0]).robot.to(device)
-        quantized = model.encode_robot(target)
-        paths["robot"].add(model.decoder(quantized.latent).cpu(), target.cpu())
-        commitment += quantized.loss.item() * len(rows)
+    recon_per_window, cross_per_window = np.zeros(len(split)), np.zeros(0)
+    for part in coded_robot(model, split, spec, whole_clips):
+        recon_per_window[part.rows] = paths["robot"].add(part.motion, part.target)
+        commitment += part.loss * len(part.rows)
         for level, count in enumerate(counts):
-            count += torch.bincount(quantized.tokens[..., level].flatten().cpu(), minlength=len(count))
-
+            count += torch.bincount(part.tokens[:, level], minlength=len(count))
     metrics = _robot_metrics(paths["robot"].means(), counts, model, split, spec)
     metrics["commitment"] = commitment / len(split)
-    recon_per_window = torch.cat(paths["robot"].per_window).numpy()
 
-    cross_per_window = np.zeros(0)
     if human and len(split.human):
-        latents = []
-        for pairs in np.array_split(np.arange(len(split.human)), max(1, len(split.human) // BATCH)):
-            batch = load_batch(split, spec, np.asarray(split.human_rows)[pairs], pairs)
-            robot_window, human_window = batch.robot.to(device), batch.human.to(device)
-            human_latent = model.human_encoder(human_window)
-            latents.append((human_latent.cpu(), model.robot_encoder(robot_window).cpu()))
-            motion = model.decoder(model.quantizer(human_latent).latent)
-            paths["human"].add(motion.cpu(), robot_window.cpu())
+        per_row = np.zeros(len(split))
+        for part in coded_human(model, split, spec, whole_clips):
+            per_row[part.rows] = paths["human"].add(part.motion, part.target)
+        cross_per_window = per_row[np.asarray(split.human_rows)]
         cross = {f"cross_{key}": value for key, value in paths["human"].means().items()}
         metrics["cross"] = cross.pop("cross_mse")
         metrics |= cross
-        metrics |= _alignment(*(torch.cat(side) for side in zip(*latents, strict=True)))
-        cross_per_window = torch.cat(paths["human"].per_window).numpy()
+        metrics |= alignment(*_latents(model, split, spec))
     model.train(training)
     return Evaluation(metrics, recon_per_window, cross_per_window, tuple(count.numpy() for count in counts))
+
+
+def _latents(model: DualEncoderVQVAE, split: Split, spec: FeatureSpec) -> tuple[Tensor, Tensor]:
+    """(M, T', C) of the human's and of the robot's encoder, of the windows that have a human side."""
+    device = next(model.parameters()).device
+    latents = []
+    for pairs in np.array_split(np.arange(len(split.human)), max(1, len(split.human) // BATCH)):
+        batch = load_batch(split, spec, np.asarray(split.human_rows)[pairs], pairs)
+        sides = model.human_encoder(batch.human.to(device)), model.robot_encoder(batch.robot.to(device))
+        latents.append([side.cpu() for side in sides])
+    human, robot = (torch.cat(side) for side in zip(*latents, strict=True))
+    return human, robot
 
 
 def _robot_metrics(
@@ -176,9 +180,3 @@ def _robot_metrics(
 def _deciles(share: Tensor) -> list[float]:
     carried = share.sort(descending=True).values.cumsum(0)
     return [round(carried[max(0, round(tenth * len(share) / 10) - 1)].item(), 4) for tenth in range(1, 11)]
-
-
-def _alignment(human: Tensor, robot: Tensor) -> dict[str, float]:
-    groups = range(0, max(1, len(human) - INFONCE_WINDOWS + 1), INFONCE_WINDOWS)
-    contrast = [infonce(human[i : i + INFONCE_WINDOWS], robot[i : i + INFONCE_WINDOWS], 0.1).item() for i in groups]
-    return {"align_mse": F.mse_loss(human, robot).item(), "align_infonce": float(np.mean(contrast))}

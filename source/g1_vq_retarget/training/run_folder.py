@@ -19,6 +19,7 @@ import yaml
 from g1_vq_retarget.configuration import read_preset, to_dict
 from g1_vq_retarget.data.folder import DataFolder
 from g1_vq_retarget.data.motion_files import process_motion
+from g1_vq_retarget.data.sequences import robot_sequences
 from g1_vq_retarget.errors import UserError
 from g1_vq_retarget.files import existing_file, replacing
 from g1_vq_retarget.robot import RobotModel
@@ -40,13 +41,26 @@ def check_config(config: TrainConfig) -> None:
     for flag in ("epochs", "batch_size", "validate_every"):
         if getattr(config, flag) < 1:
             raise UserError(f"--{flag.replace('_', '-')} must be at least 1, it is {getattr(config, flag)}")
-    for flag in ("pairs", "seed"):
+    if config.minutes is not None and not (np.isfinite(config.minutes) and config.minutes > 0):
+        raise UserError(f"--minutes must be a positive number, it is {config.minutes}")
+    for flag in ("pairs", "seed", "crop"):
         if getattr(config, flag) < 0:
             raise UserError(f"--{flag} must not be negative, it is {getattr(config, flag)}")
     if not (np.isfinite(config.optimizer.lr) and config.optimizer.lr > 0):
         raise UserError(f"--optimizer.lr must be a positive number, it is {config.optimizer.lr}")
-    if config.model.quantizer.levels < 1:
-        raise UserError(f"--model.quantizer.levels must be at least 1, it is {config.model.quantizer.levels}")
+    for flag in ("levels", "beam", "training_beam", "memory", "predictor_width"):
+        if getattr(config.model.quantizer, flag) < 1:
+            name = flag.replace("_", "-")
+            raise UserError(
+                f"--model.quantizer.{name} must be at least 1, it is {getattr(config.model.quantizer, flag)}"
+            )
+    if not 0 <= config.model.quantizer.least_levels <= config.model.quantizer.levels:
+        raise UserError(
+            f"--model.quantizer.least-levels must be 0 to {config.model.quantizer.levels}, the number of levels; "
+            f"it is {config.model.quantizer.least_levels}"
+        )
+    if config.crop:
+        _check_steps(config.crop, "--crop", config)
     if config.run.exists() and not config.run.is_dir():
         raise UserError(f"{config.run}: is a file; name a folder with --run")
     if config.resume:
@@ -57,6 +71,9 @@ def check_config(config: TrainConfig) -> None:
 
 def check_data(config: TrainConfig, folder: DataFolder, robot: RobotModel | None) -> None:
     _check_steps(folder.window, str(folder.path), config)
+    longest = max((sequence.frames for sequence in robot_sequences(folder.split("train"))), default=0)
+    if config.crop > longest:
+        raise UserError(f"--crop {config.crop}: the longest clip in {folder.path} has {longest} frames; choose fewer")
     if robot is None:
         if is_first_process():
             warnings.warn(

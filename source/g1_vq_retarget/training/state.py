@@ -22,7 +22,7 @@ class Progress:
     Attributes:
         epoch: epochs finished.
         step: optimizer steps taken.
-        seconds: time spent.
+        seconds: time spent training, without validation.
         best: best validation score so far.
         log: one entry an epoch, as in `log.json`.
     """

@@ -1,0 +1,292 @@
+"""Closed-loop predictive residual vector quantization.
+
+Motion is slow: most of a step can be told from the steps before it. Encoder and decoder share a small causal network
+that predicts each latent, its mean and its deviation in every channel, from the last *decoded* ones; residual
+codebooks tell only what is left, in units of that deviation, so that the same few codes serve a still pose and a jump
+(predictive coding: Gersho and Gray 1992, "Vector Quantization and Signal Compression", ch. 13; gain-adaptive codes:
+ch. 16). As the prediction sees what the decoder sees, errors do not add up. The search keeps several candidates from
+level to level (Chen et al. 2010, "Approximate Nearest Neighbor Search by Residual Vector Quantization").
+
+Fewer levels give a lower rate from the same model: in training the number told varies, if so configured.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn import functional as F
+from vector_quantize_pytorch.vector_quantize_pytorch import kmeans
+
+from g1_vq_retarget.models.quantizer import Quantized, Quantizer, QuantizerConfig
+
+# Share of the latents' mean variance that stands for the codes' error while the linear prediction is fitted: history
+# is decoded, not true.
+START_NOISE = 0.002
+# Ridge of that fit, as a share of the number of steps.
+RIDGE = 1e-6
+# Latents that the codes of one level are placed on.
+PLACED_ON = 20_000
+# The first steps of a sequence are predicted from nothing and cost far more than all others; they are rare in use, and
+# would be all that training looks at.
+ONSET_WEIGHT = 0.1
+# Weight of the likelihood by which the deviations learn, beside the squared error.
+LIKELIHOOD = 5e-4
+# An error of the memory must not grow: decoders round otherwise than the encoder did, and tokens get spoiled. Where
+# it would shrink by less than this a step, training pays so much for the square of the difference; looked at over so
+# many rows and steps, with errors of this size.
+LARGEST_GROWTH, GROWTH_COST = 0.98, 10.0
+GROWTH_ROWS, GROWTH_STEPS, SMALL_ERROR = 8, 12, 1e-2
+# Deviations stay within so many e-folds of what they are on average.
+SCALE_RANGE = 4.0
+# Where the number of levels varies in training, all of them are told so often.
+FULL_SHARE = 0.6
+
+
+class Prediction(nn.Module):
+    """Mean and log-deviation of the next latent: a linear map of the memory, and what a network adds to it.
+
+    Args:
+        dim: C, channels of the latents.
+        memory: K, steps looked back on.
+        width: channels of the network.
+    """
+
+    def __init__(self, dim: int, memory: int, width: int) -> None:
+        super().__init__()
+        inputs = memory * (dim + 1)
+        self.linear = nn.Linear(inputs, dim)
+        self.inlet = nn.Sequential(nn.Linear(inputs, width), nn.LayerNorm(width), nn.GELU())
+        self.hidden = nn.Sequential(nn.Linear(width, width), nn.LayerNorm(width), nn.GELU())
+        self.out = nn.Linear(width, 2 * dim)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+        self.scale = nn.Buffer(torch.ones(inputs))
+        self.log_deviation = nn.Buffer(torch.zeros(dim))
+
+    def forward(self, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """(..., C) mean and (..., C) deviation from a memory (..., K (C + 1)); the latest step stands first."""
+        hidden = self.inlet(memory * self.scale)
+        mean, log_scale = self.out(hidden + self.hidden(hidden)).chunk(2, -1)
+        return self.linear(memory) + mean, (log_scale.clamp(-SCALE_RANGE, SCALE_RANGE) + self.log_deviation).exp()
+
+
+class PredictiveResidual(Quantizer):
+    """Residual codebooks for what the decoded past does not tell.
+
+    A step of the memory is a decoded latent and the share of the levels that it was told with, 0 before the beginning.
+    """
+
+    def __init__(self, dim: int, config: QuantizerConfig) -> None:
+        super().__init__(config)
+        self.config = config
+        self.codebook_sizes = (config.codebook_size,) * config.levels
+        self.prediction = Prediction(dim, config.memory, config.predictor_width)
+        self.codebooks = nn.Parameter(torch.zeros(config.levels, config.codebook_size, dim))
+        self.usage = nn.Buffer(torch.ones(config.levels, config.codebook_size))
+        # the error of the memory that grows most, as far as it is known
+        self.weakness = nn.Buffer(F.normalize(torch.ones(config.memory, dim), dim=(0, 1)))
+
+    def forward(self, latent: Tensor, levels: int | None = None, followers: int = 0) -> Quantized:
+        """Quantize (B, T, C) with the first `levels` levels, by default all; in training as many as chance has it.
+
+        In training gradients reach the latents straight through, and the codes and the prediction, too, but not those
+        of the last `followers` rows: a human's latents are far from where codes tell finely, and would be all that
+        codes and prediction attend to.
+        """
+        with torch.autocast(latent.device.type, enabled=False):
+            latent = latent.float()
+            if not self.training:
+                codes, tokens = self._encode(latent, levels or self.config.levels, self.config.beam)
+                return Quantized(codes, tokens, self.commitment * F.mse_loss(latent, codes))
+            codes, tokens = self._encode(latent.detach(), self._levels_told(), self.config.training_beam)
+            leading = len(latent) - followers
+            target, chosen = latent[:leading].detach(), tokens[:leading]
+            mean, deviation = self.prediction(self._memories(codes[:leading], tokens.shape[-1]))
+            missed = (target - mean.detach()) / deviation
+            self._replace_dead_codes(missed.detach(), chosen)
+            coded = mean + deviation * self._told(chosen)
+            weight = latent.new_ones(latent.shape[1], 1)
+            weight[: self.config.memory] = ONSET_WEIGHT
+            weight = weight / weight.mean()
+            loss = (weight * (target - coded).square()).mean()
+            loss = loss + LIKELIHOOD * (deviation.log() + missed.square() / 2).mean()
+            loss = loss + GROWTH_COST * (self._growth(codes[:leading], chosen) - LARGEST_GROWTH).relu().square()
+            coded = torch.cat([coded, codes[leading:]])
+            loss = loss + self.commitment * (weight * (latent - coded.detach()).square()).mean()
+            return Quantized(coded + latent - latent.detach(), tokens, loss)
+
+    @torch.no_grad()
+    def decode(self, tokens: Tensor) -> Tensor:
+        """Latents (B, T, C) of tokens (B, T, l) of the first l levels; a step depends on tokens up to its own."""
+        told = self._told(tokens)
+        memory = self._empty_memory(told)
+        latents = []
+        for step in range(tokens.shape[1]):
+            mean, deviation = self.prediction(memory.flatten(1))
+            latents.append(mean + deviation * told[:, step])
+            memory = self._remember(memory, latents[-1], tokens.shape[-1])
+        return torch.stack(latents, 1) if latents else told
+
+    @torch.no_grad()
+    def place_codes(self, latents: Tensor) -> None:
+        """Fit the linear prediction, and place the codes on what it leaves over, level after level."""
+        variance = latents.flatten(0, 1).var(0)
+        noise = (START_NOISE * variance.mean()).sqrt() * torch.randn_like(latents)
+        memories = self._memories(latents + noise, self.config.levels).flatten(0, 1).double()
+        target = latents.flatten(0, 1).double()
+        ridge = RIDGE * len(memories) * torch.eye(memories.shape[1], dtype=torch.float64, device=latents.device)
+        weight = torch.linalg.solve(memories.T @ memories + ridge, memories.T @ target)
+        weight = self._steadied(weight)
+        self.prediction.linear.weight.copy_(weight.T)
+        nn.init.zeros_(self.prediction.linear.bias)
+        # the network is to see small channels, too, but not the noise in them blown up
+        least = variance.mean() / 100
+        channel = torch.cat([variance.clamp_min(least).rsqrt(), variance.new_ones(1)])
+        self.prediction.scale.copy_(channel.repeat(self.config.memory))
+        missed = (target - memories @ weight).to(latents)
+        deviation = missed.std(0).clamp_min(1e-6)
+        self.prediction.log_deviation.copy_(deviation.log())
+        # k-means over errors in the latents' own units, which is what the search goes by
+        rest = missed[torch.randperm(len(missed), device=missed.device)[:PLACED_ON]]
+        for codebook in self.codebooks:
+            centres, _ = kmeans(rest[None], self.config.codebook_size, self.config.kmeans_iters)
+            codebook.copy_(centres[0] / deviation)
+            rest = rest - centres[0][torch.cdist(rest, centres[0]).argmin(1)]
+
+    def _quantize(self, latent: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        codes, tokens = self._encode(latent, self.config.levels, self.config.beam)
+        return codes, tokens, latent.new_zeros(())
+
+    @torch.no_grad()
+    def _encode(self, latent: Tensor, levels: int, beam: int) -> tuple[Tensor, Tensor]:
+        """Decoded latents (B, T, C) and tokens (B, T, levels): predict, search, remember, step after step."""
+        memory = self._empty_memory(latent)
+        codes, tokens = [], []
+        for step in range(latent.shape[1]):
+            mean, deviation = self.prediction(memory.flatten(1))
+            told, chosen = self._search((latent[:, step] - mean) / deviation, deviation.square(), levels, beam)
+            codes.append(mean + deviation * told)
+            tokens.append(chosen)
+            memory = self._remember(memory, codes[-1], levels)
+        if not codes:
+            return latent, torch.zeros(*latent.shape[:2], levels, dtype=torch.long, device=latent.device)
+        return torch.stack(codes, 1), torch.stack(tokens, 1)
+
+    def _search(self, target: Tensor, weight: Tensor, levels: int, beam: int) -> tuple[Tensor, Tensor]:
+        """Sums of codes (B, C) and tokens (B, levels) with a small sum over channels of weight * (target - sum)^2."""
+        batch, dim = target.shape
+        rest = target[:, None]  # of each candidate: (B, M, C)
+        cost = (weight * target.square()).sum(-1, keepdim=True)
+        tokens = torch.zeros(batch, 1, 0, dtype=torch.long, device=target.device)
+        for codebook in self.codebooks[:levels]:
+            sizes = weight @ codebook.square().T
+            costs = cost[..., None] + sizes[:, None] - 2 * (weight[:, None] * rest) @ codebook.T
+            # no more can be kept than there are
+            kept = min(beam, costs.shape[1] * costs.shape[2])
+            cost, index = costs.flatten(1).topk(kept, largest=False)
+            parent, chosen = index // len(codebook), index % len(codebook)
+            rest = rest.gather(1, parent[..., None].expand(-1, -1, dim)) - codebook[chosen]
+            tokens = torch.cat(
+                [tokens.gather(1, parent[..., None].expand(-1, -1, tokens.shape[-1])), chosen[..., None]], -1
+            )
+        return target - rest[:, 0], tokens[:, 0]
+
+    def _told(self, tokens: Tensor) -> Tensor:
+        """(B, T, C) sums of the codes of tokens (B, T, l), in deviations."""
+        told = self.codebooks.new_zeros(*tokens.shape[:2], self.codebooks.shape[-1])
+        for level in range(tokens.shape[-1]):
+            told = told + F.embedding(tokens[..., level], self.codebooks[level])
+        return told
+
+    def _levels_told(self) -> int:
+        least, most = self.config.least_levels, self.config.levels
+        # by torch's generator on the CPU: processes of one training draw the same
+        if not least or torch.rand(()) < FULL_SHARE:
+            return most
+        return int(torch.randint(least, most + 1, ()))
+
+    def _memories(self, codes: Tensor, levels: int) -> Tensor:
+        """(B, T, K (C + 1)) the memory before each step of decoded latents (B, T, C)."""
+        marked = self._marked(codes, levels)
+        before = F.pad(marked, (0, 0, self.config.memory, 0))
+        steps = codes.shape[1]
+        return torch.cat(
+            [before[:, self.config.memory - 1 - back :][:, :steps] for back in range(self.config.memory)], -1
+        )
+
+    def _empty_memory(self, like: Tensor) -> Tensor:
+        return like.new_zeros(len(like), self.config.memory, self.codebooks.shape[-1] + 1)
+
+    def _remember(self, memory: Tensor, code: Tensor, levels: int) -> Tensor:
+        return torch.cat([self._marked(code[:, None], levels), memory[:, :-1]], 1)
+
+    def _marked(self, codes: Tensor, levels: int) -> Tensor:
+        return F.pad(codes, (0, 1), value=levels / self.config.levels)
+
+    def _steadied(self, weight: Tensor) -> Tensor:
+        """A linear prediction (K (C + 1), C) whose errors die away: older steps count the less, as far as need be.
+
+        All poles of the recursion are drawn towards zero by one factor (bandwidth expansion: Makhoul 1975, "Linear
+        Prediction: A Tutorial Review").
+        """
+        memory, dim = self.config.memory, weight.shape[1]
+        lags = weight.unflatten(0, (memory, dim + 1))
+        companion = torch.zeros(memory * dim, memory * dim, dtype=weight.dtype, device=weight.device)
+        companion[:dim] = lags[:, :dim].flatten(0, 1).T
+        companion[dim:, :-dim] = torch.eye((memory - 1) * dim, dtype=weight.dtype, device=weight.device)
+        factor = min(1.0, LARGEST_GROWTH / float(torch.linalg.eigvals(companion).abs().max().clamp_min(1e-9)))
+        return (lags * factor ** torch.arange(1, memory + 1, device=weight.device)[:, None, None]).flatten(0, 1)
+
+    def _growth(self, codes: Tensor, tokens: Tensor) -> Tensor:
+        """By how much a small error of the memory grows a step, if it is of the kind that grows most.
+
+        That kind is found by power iteration: what an error has become is what the next call begins with.
+
+        Args:
+            codes: (B, T, C) decoded latents.
+            tokens: (B, T, l) their tokens.
+        """
+        memory, levels = self.config.memory, tokens.shape[-1]
+        steps = min(GROWTH_STEPS, codes.shape[1] - memory)
+        if steps < 1 or not len(codes):
+            return codes.new_zeros(())
+        begin = int(torch.randint(memory, codes.shape[1] - steps + 1, ()))
+        rows = slice(GROWTH_ROWS)
+        told = self._told(tokens[rows, begin : begin + steps]).detach()
+        before = self._marked(codes[rows, begin - memory : begin], levels).flip(1)
+        # both ways with gradients: their difference is what is to shrink, not that they end elsewhere
+        memories = torch.cat([before, before + F.pad(SMALL_ERROR * self.weakness, (0, 1))])
+        for step in range(steps):
+            mean, deviation = self.prediction(memories.flatten(1))
+            memories = self._remember(memories, mean + deviation * told[:, step].repeat(2, 1), levels)
+        undisturbed, disturbed = memories[..., :-1].chunk(2)
+        error = disturbed - undisturbed
+        with torch.no_grad():
+            self.weakness.copy_(F.normalize(error.mean(0), dim=(0, 1)))
+        # the least error keeps the root's slope finite where all is forgotten at once
+        return (error.square().sum(dim=(1, 2)).mean() / SMALL_ERROR**2 + 1e-12) ** (0.5 / steps)
+
+    @torch.no_grad()
+    def _replace_dead_codes(self, missed: Tensor, tokens: Tensor) -> None:
+        """Codes hardly used of late are put where a latent's rest now is, and usage is counted on.
+
+        Args:
+            missed: (B, T, C) latents less their prediction, in deviations.
+        """
+        told = tokens.shape[-1]
+        dead = (self.usage < self.config.dead_code_threshold).cpu()
+        dead[told:] = False
+        rest = missed.flatten(0, 1)
+        for level, codebook in enumerate(self.codebooks[:told]):
+            rows = dead[level].nonzero()[:, 0]
+            if len(rows):
+                candidates = rest[torch.randint(len(rest), (len(rows),))]
+                if dist.is_available() and dist.is_initialized():
+                    dist.broadcast(candidates, 0)
+                codebook[rows] = candidates
+                self.usage[level, rows] = 1.0
+            chosen = tokens[..., level].flatten()
+            rest = rest - codebook[chosen]
+            counts = torch.bincount(chosen, minlength=len(codebook)).to(self.usage)
+            self.usage[level].lerp_(counts, 1 - self.config.decay)

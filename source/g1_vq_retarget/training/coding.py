@@ -1,0 +1,136 @@
+"""A split sent through a model, window by window or, as in use, clip by clip."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from g1_vq_retarget.data.features import FeatureSpec
+from g1_vq_retarget.data.folder import Split
+from g1_vq_retarget.data.sequences import Sequence, paired_sequences, robot_sequences
+from g1_vq_retarget.models import DualEncoderVQVAE, Quantized
+
+BATCH = 128
+# Frames of whole clips, filled up to the longest of them, that are coded at once.
+CLIP_FRAMES = 200_000
+
+
+class Coded(NamedTuple):
+    """Some windows of a split before and after a model.
+
+    Attributes:
+        rows: (B,) rows of `split.robot` that the motion is of.
+        target: (B, W, D) normalised features of the truth.
+        motion: (B, W, D) decoded from tokens.
+        tokens: (N, L) tokens of all steps, whichever window they are of.
+        loss: the quantizer's.
+    """
+
+    rows: np.ndarray
+    target: Tensor
+    motion: Tensor
+    tokens: Tensor
+    loss: float
+
+
+class DecodedClip(NamedTuple):
+    """Windows that follow one another, coded as the one clip that they were cut from.
+
+    Attributes:
+        sequence: rows are those of `split.robot`, or with `human` of `split.human`.
+        motion: (frames, D) decoded from tokens.
+        tokens: (T', L).
+        loss: the quantizer's.
+    """
+
+    sequence: Sequence
+    motion: Tensor
+    tokens: Tensor
+    loss: float
+
+
+def coded_robot(
+    model: DualEncoderVQVAE, split: Split, spec: FeatureSpec, whole_clips: bool = False, levels: int | None = None
+) -> Iterator[Coded]:
+    """Every robot window, decoded from the robot's tokens.
+
+    Args:
+        whole_clips: code whole clips and cut the windows from what is decoded, instead of coding each window for
+            itself, as if nothing had been before it.
+        levels: only so many tokens a step.
+    """
+    return _coded(model, split, spec, False, whole_clips, levels)
+
+
+def coded_human(
+    model: DualEncoderVQVAE, split: Split, spec: FeatureSpec, whole_clips: bool = False, levels: int | None = None
+) -> Iterator[Coded]:
+    """Every window that has a human side, decoded from the human's tokens; arguments as for `coded_robot`."""
+    return _coded(model, split, spec, True, whole_clips, levels)
+
+
+@torch.no_grad()
+def decoded_clips(
+    model: DualEncoderVQVAE, split: Split, spec: FeatureSpec, human: bool = False, levels: int | None = None
+) -> Iterator[DecodedClip]:
+    """The whole clips of a split, or of what has a human side in it, decoded from the robot's or the human's tokens."""
+    device = next(model.parameters()).device
+    features, encode = _side(model, split, human)
+    for group in _grouped(paired_sequences(split) if human else robot_sequences(split)):
+        frames = np.arange(max(sequence.frames for sequence in group))
+        # filled up by repeating the last frame, as the model does with its last step
+        places = [sequence.locate(np.minimum(frames, sequence.frames - 1)) for sequence in group]
+        rows, offsets = (np.stack(part) for part in zip(*places, strict=True))
+        quantized = encode(torch.from_numpy(features(rows, spec, offsets)).to(device), levels)
+        motion = model.motion_of(quantized).cpu()
+        for place, sequence in enumerate(group):
+            steps = -(-sequence.frames // model.downsample)
+            tokens = quantized.tokens[place, :steps].cpu()
+            yield DecodedClip(sequence, motion[place, : sequence.frames], tokens, quantized.loss.item())
+
+
+@torch.no_grad()
+def _coded(
+    model: DualEncoderVQVAE, split: Split, spec: FeatureSpec, human: bool, whole_clips: bool, levels: int | None
+) -> Iterator[Coded]:
+    robot_rows = np.asarray(split.human_rows) if human else np.arange(len(split))
+
+    def beside_truth(rows: np.ndarray, motion: Tensor, tokens: Tensor, loss: float) -> Coded:
+        truth = torch.from_numpy(split.robot_features(robot_rows[rows], spec))
+        return Coded(robot_rows[rows], truth, motion, tokens, loss)
+
+    if whole_clips:
+        for clip in decoded_clips(model, split, spec, human, levels):
+            windows = torch.from_numpy(clip.sequence.cut(clip.motion.numpy()))
+            yield beside_truth(clip.sequence.rows, windows, clip.tokens, clip.loss)
+        return
+    device = next(model.parameters()).device
+    features, encode = _side(model, split, human)
+    for rows in np.array_split(np.arange(len(robot_rows)), -(-len(robot_rows) // BATCH) or 1):
+        if len(rows):
+            quantized = encode(torch.from_numpy(features(rows, spec)).to(device), levels)
+            tokens = quantized.tokens.flatten(0, 1).cpu()
+            yield beside_truth(rows, model.motion_of(quantized).cpu(), tokens, quantized.loss.item())
+
+
+def _side(
+    model: DualEncoderVQVAE, split: Split, human: bool
+) -> tuple[Callable[..., np.ndarray], Callable[..., Quantized]]:
+    if human:
+        return split.human_features, model.encode_human
+    return split.robot_features, model.encode_robot
+
+
+def _grouped(sequences: list[Sequence]) -> list[list[Sequence]]:
+    """Sequences of similar length together."""
+    groups: list[list[Sequence]] = []
+    for sequence in sorted(sequences, key=lambda sequence: -sequence.frames):
+        if groups and (len(groups[-1]) + 1) * groups[-1][0].frames <= CLIP_FRAMES:
+            groups[-1].append(sequence)
+        else:
+            groups.append([sequence])
+    return groups

@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from g1_vq_retarget.models.predictive import PredictiveResidual
+from g1_vq_retarget.models.quantizer import QuantizerConfig
+
+DIM = 4
+
+
+def slow(seed: int = 0, batch: int = 64, steps: int = 24) -> Tensor:
+    """(B, T, DIM) latents that move slowly: each is 0.98 of the one before and a little of its own."""
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn(steps, batch, DIM, generator=generator)
+    latents = [noise[0]]
+    for step in noise[1:]:
+        latents.append(0.98 * latents[-1] + (1 - 0.98**2) ** 0.5 * step)
+    return torch.stack(latents, 1)
+
+
+def placed(data: Tensor | None = None, **changes: Any) -> PredictiveResidual:
+    torch.manual_seed(0)
+    settings: dict[str, Any] = {"levels": 3, "codebook_size": 16, "memory": 3, "predictor_width": 16, "beam": 4}
+    quantizer = PredictiveResidual(DIM, QuantizerConfig("predictive", **settings | changes))
+    quantizer.place_codes(slow() if data is None else data)
+    return quantizer.eval()
+
+
+def test_the_past_makes_codes_finer() -> None:
+    data = slow(1)
+    with torch.no_grad():
+        missed = (placed()(data).latent - data).square().mean(dim=(0, 2))
+    assert missed[12:].mean() < 0.2 * missed[0]  # the first step is told from nothing
+
+
+def test_errors_do_not_add_up() -> None:
+    data = slow(2, batch=8, steps=400)
+    with torch.no_grad():
+        missed = (placed()(data).latent - data).square().mean(dim=(0, 2))
+    assert missed[300:].mean() < 1.3 * missed[20:120].mean()
+
+
+def test_rounding_and_spoiled_tokens_are_forgotten() -> None:
+    # latents that go ever on, so that the best linear prediction is not stable
+    data = slow(3, batch=16, steps=400).cumsum(1) / 20
+    quantizer = placed(data)
+    tokens = quantizer(data).tokens
+    spoiled = tokens.clone()
+    spoiled[:, 5] = (spoiled[:, 5] + 1) % 16
+    apart = (quantizer.decode(spoiled) - quantizer.decode(tokens)).norm(dim=-1).mean(0)
+    assert apart[5] > 0.01
+    assert apart[-1] < 0.05 * apart[5]
+
+
+def test_training_makes_a_recursion_forget() -> None:
+    quantizer, data = placed(training_beam=1).train(), slow(1)
+    with torch.no_grad():
+        quantizer.prediction.linear.weight.mul_(1.1)
+    optimizer = torch.optim.Adam(quantizer.parameters(), lr=0.003)
+    growth = []
+    for _ in range(60):
+        out = quantizer(data)
+        growth.append(quantizer._growth(out.latent.detach(), out.tokens).item())
+        optimizer.zero_grad()
+        out.loss.backward()
+        optimizer.step()
+    assert max(growth[:10]) > 1.02
+    assert max(growth[-5:]) < 1.0
+
+
+def test_growth_is_that_of_the_worst_pole() -> None:
+    # without a network, and with one lag, an error of one step is multiplied by the matrix of that lag
+    quantizer = placed(memory=1)
+    poles = torch.tensor([0.5, 0.9, 0.2, 0.1])
+    with torch.no_grad():
+        quantizer.prediction.linear.weight.copy_(F.pad(torch.diag(poles), (0, 1)))
+    out = quantizer(slow(1))
+    for _ in range(20):
+        growth = quantizer._growth(out.latent, out.tokens)
+    assert growth.item() == pytest.approx(0.9, rel=1e-3)
+    assert quantizer.weakness.abs().argmax() == 1
+
+
+def test_a_step_depends_on_tokens_up_to_its_own() -> None:
+    quantizer = placed()
+    tokens = quantizer(slow(1)).tokens
+    changed = tokens.clone()
+    changed[:, 10] = (changed[:, 10] + 1) % 16
+    before, after = quantizer.decode(tokens), quantizer.decode(changed)
+    assert torch.equal(before[:, :10], after[:, :10])
+    assert (before[:, 10:] != after[:, 10:]).any(-1).all()
+
+
+def test_fewer_levels_are_a_closed_loop_of_their_own() -> None:
+    quantizer, data = placed(), slow(1)
+    with torch.no_grad():
+        few = quantizer(data, levels=1)
+        all_ = quantizer(data)
+    assert few.tokens.shape[-1] == 1
+    torch.testing.assert_close(quantizer.decode(few.tokens), few.latent, atol=1e-6, rtol=1e-5)
+    # told for one level, it does better than the first of three that were told together
+    cut = quantizer.decode(all_.tokens[..., :1])
+    assert (few.latent - data).square().mean() < (cut - data).square().mean()
+
+
+def test_the_search_finds_the_exhaustive_best() -> None:
+    quantizer = placed(codebook_size=4, levels=2)
+    target, weight = torch.randn(5, DIM), torch.rand(5, DIM) + 0.1
+    told, tokens = quantizer._search(target, weight, levels=2, beam=16)
+    first, second = quantizer.codebooks.detach()
+    sums = (first[:, None] + second).flatten(0, 1)
+    best = (weight[:, None] * (target[:, None] - sums).square()).sum(-1).argmin(1)
+    assert (tokens[:, 0] * 4 + tokens[:, 1]).tolist() == best.tolist()
+    torch.testing.assert_close(told, sums[best])
+
+
+def test_training_sees_what_the_decoder_will() -> None:
+    quantizer, data = placed(training_beam=4), slow(1)
+    with torch.no_grad():
+        told = quantizer(data)
+        trained = quantizer.train()(data)
+    assert torch.equal(told.tokens, trained.tokens)
+    torch.testing.assert_close(trained.latent, told.latent, atol=1e-5, rtol=1e-4)
+
+
+def test_followers_move_no_code_and_get_their_gradient() -> None:
+    quantizer = placed(commitment=0.5).train()
+    data = torch.cat([slow(1, batch=6), 5 * slow(2, batch=3)]).requires_grad_()
+    out = quantizer(data, followers=3)
+    (out.loss + out.latent.sum()).backward()
+    moved = {
+        name: parameter.grad.clone() for name, parameter in quantizer.named_parameters() if parameter.grad is not None
+    }
+    assert data.grad is not None
+    assert (data.grad.abs().sum(dim=(1, 2)) > 0).all()
+    quantizer.zero_grad()
+    alone = quantizer(data.detach()[:6])
+    (alone.loss + alone.latent.sum()).backward()
+    torch.testing.assert_close(moved, {name: p.grad for name, p in quantizer.named_parameters() if p.grad is not None})
+
+
+def test_the_number_of_levels_varies_in_training_where_that_is_wanted() -> None:
+    data = slow(1, batch=2)
+    told = {least: set() for least in (0, 1)}
+    for least, seen in told.items():
+        quantizer = placed(least_levels=least).train()
+        for _ in range(40):
+            seen.add(quantizer(data).tokens.shape[-1])
+    assert told == {0: {3}, 1: {1, 2, 3}}
+
+
+@pytest.mark.parametrize("steps", [0, 1])
+def test_there_may_be_hardly_any_steps(steps: int) -> None:
+    quantizer = placed()
+    out = quantizer(slow()[:, :steps])
+    assert out.tokens.shape == (64, steps, 3)
+    assert quantizer.decode(out.tokens).shape == (64, steps, DIM)
