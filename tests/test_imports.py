@@ -14,7 +14,7 @@ import g1_vq_retarget
 
 ROOT = Path(next(iter(g1_vq_retarget.__path__)))
 # Motion flows from left to right; a package may import those on its left.
-ORDER = [["robot"], ["motion"], ["data"], ["models"], ["training"], ["evaluation", "retarget"]]
+ORDER = [["robot"], ["motion"], ["data"], ["models"], ["training"], ["evaluation", "retarget"], ["study"]]
 EVERYWHERE = {"errors", "files", "configuration"}
 SIMULATORS = ("mujoco", "mjlab", "isaaclab", "isaacsim", "omni", "carb", "pxr", "gymnasium")
 # adapters, each behind what its simulator installs

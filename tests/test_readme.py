@@ -70,9 +70,21 @@ RECIPES = {
     "python scripts/data/download_data.py": Recipe({}, "--help"),
     "python scripts/train_release.py": Recipe({}, "--help"),
     "python scripts/train_vq.py": Recipe({}, SMALL),
+    "python scripts/train_ablation.py": Recipe(
+        {"--minutes 60": "--minutes 0.01"}, "--variants resnet_ema.yaml resnet_rvq.yaml --seeds 42"
+    ),
     "python scripts/evaluate.py": Recipe(),
+    # on a study's logs; the last three want more of them than a page leaves, see tests/scripts/test_plots_and_tables.py
+    "python scripts/evaluation/plot_results.py": Recipe(),
+    "python scripts/evaluation/export_latex_table.py": Recipe(),
+    "python scripts/evaluate.py --checkpoint checkpoints/ResNet+RVQ_rvq_seed_42": Recipe({}, "--help"),
+    "python scripts/evaluation/plot_results.py --rate-distortion": Recipe({}, "--help"),
+    "python scripts/evaluation/export_latex_table.py --beside-original": Recipe({}, "--help"),
     "python scripts/retarget.py": Recipe(),
     "python scripts/decode_tokens.py": Recipe(),
+    "python scripts/train_prior.py": Recipe({}, "--epochs 1 --width 16 --depth 2"),
+    "python scripts/sample_motion.py": Recipe({"--seconds 10": "--seconds 0.5"}),
+    "python scripts/compress_tokens.py": Recipe(),
     # writes a page, since a live one is served until Ctrl-C
     "python scripts/play_triple_view.py": Recipe({"dance.csv": "g1/dance.csv"}, "--html dance.html --shape capsules"),
     # on what `make demo` leaves
@@ -88,6 +100,8 @@ RECIPES = {
     "python scripts/data/convert_motion.py": Recipe(
         {"IN…": "g1", "FORMAT": "npz", "DIR": "converted", "[": "", "]": "", "--jobs N": "--jobs 1"}
     ),
+    # UMAP takes half a minute to be compiled
+    "python scripts/evaluation/analyze_latent_space.py": Recipe({}, "--methods t-sne"),
     "python scripts/data/build_pairs.py": Recipe({"DIR": "bvh", "--jobs 8": "--jobs 1", "…": "CC0"}, "--clips crawl"),
     "isaaclab.sh -p -m pip install": Recipe({}, "--dry-run --no-deps --no-build-isolation --no-index --quiet"),
     "isaaclab.sh -p scripts/train_vq.py": Recipe({"…": f"--data data/lafan1 --run runs/isaaclab {SMALL}"}),
@@ -242,6 +256,11 @@ def write_files(folder: Path) -> None:
     for seed, name in enumerate(("walk", "run")):
         save_motion(robot_clip(120, seed, fps=50.0), folder / f"{name}.npy", "motionvqvae")
     (folder / "codes.txt").write_text("1\n2\n3\n4\n")
+    for kind in ("ema", "rvq"):
+        (folder / f"resnet_{kind}.yaml").write_text(
+            f"{{label: {kind}, batch_size: 16, pairs: 4, model: {{network: {{latent_dim: 8, width: 16, depth: 1}}, "
+            f"quantizer: {{kind: {kind}, levels: 1, codebook_size: 8, kmeans_iters: 2}}}}}}\n"
+        )
 
 
 def test_the_readme_does_what_it_says(

@@ -1,0 +1,1 @@
+"""The comparison of variants: trainings side by side, their logs, and what is read from them."""
