@@ -34,7 +34,7 @@ README, README_ZH = ROOT / "README.md", ROOT / "README.zh-CN.md"
 PAGES = sorted(page for page in (ROOT / "docs").glob("*.md") if page.name != "results.md")
 
 SMALL = (
-    "--epochs 1 --batch-size 16 --pairs 4 --model.network.width 16 --model.network.depth 1 "
+    "--epochs 1 --batch-size 16 --pairs 4 --crop 32 --model.network.width 16 --model.network.depth 1 "
     "--model.quantizer.codebook-size 8 --model.quantizer.kmeans-iters 2"
 )
 
@@ -308,7 +308,7 @@ def test_make_demo_leaves_what_the_readme_promises(
 ) -> None:
     preset = tmp_path / "small.yaml"
     text = (ROOT / "config" / "vq" / "demo.yaml").read_text(encoding="utf-8")
-    preset.write_text(text.replace("epochs: 40", "epochs: 1").replace("depth: 3", "depth: 1"), encoding="utf-8")
+    preset.write_text(text.replace("epochs: 20", "epochs: 1").replace("depth: 3", "depth: 1"), encoding="utf-8")
     (recipe,) = (line for line in shell("make --dry-run demo", ROOT).out.splitlines() if "scripts/demo.py" in line)
     assert recipe.endswith("python scripts/demo.py")
     outcome = run_script("demo", ("--out", tmp_path / "demo", "--config", preset), capsys)

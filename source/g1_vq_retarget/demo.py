@@ -51,7 +51,7 @@ def run_demo(out: Path, config: TrainConfig, seed: int = 0) -> dict:
     say(3, "measuring on clips that were not trained on")
     retargeter = Retargeter(out / "run")
     split = DataFolder(out / "data").split("test")
-    metrics = evaluate(retargeter.model, split, retargeter.spec, robot).metrics
+    metrics = evaluate(retargeter.model, split, retargeter.spec, robot, whole_clips=config.crop > 0).metrics
     with replacing(out / "metrics.json") as temporary:
         temporary.write_text(json.dumps(metrics, indent=1), encoding="utf-8")
 

@@ -86,6 +86,43 @@ def test_growth_is_that_of_the_worst_pole() -> None:
     assert quantizer.weakness.abs().argmax() == 1
 
 
+def test_an_error_that_died_away_does_not_end_the_watch() -> None:
+    quantizer = placed(memory=1)
+    linear = quantizer.prediction.linear.weight
+    out = quantizer(slow(1))
+    growth = []
+    with torch.no_grad():
+        for pole in (0.0, 1.2):
+            linear.copy_(F.pad(pole * torch.eye(DIM), (0, 1)))
+            growth.append(quantizer._growth(out.latent, out.tokens).item())
+    assert growth == [pytest.approx(0.0, abs=0.4), pytest.approx(1.2, rel=1e-3)]
+
+
+def test_dead_codes_are_put_on_latents_but_told_as_they_were() -> None:
+    quantizer, data = placed(training_beam=4, dead_code_threshold=0.05), slow(1)
+    with torch.no_grad():
+        told = quantizer(data)
+        before = quantizer.codebooks.clone()
+        quantizer.usage[1] = 0.0
+        out = quantizer.train()(data)
+    torch.testing.assert_close(out.latent, told.latent, atol=1e-5, rtol=1e-4)
+    assert torch.equal(quantizer.codebooks[[0, 2]], before[[0, 2]])
+    assert (quantizer.codebooks[1] != before[1]).any(-1).all()
+    assert (quantizer.usage[1] > 0.9).all()
+
+
+@pytest.mark.parametrize("empty", [1, DIM])
+def test_channels_that_never_move_do_not_rule_the_training(empty: int) -> None:
+    data = slow(1)
+    data[..., DIM - empty :] = 0.0
+    quantizer = placed(data).train()
+    with torch.no_grad():
+        quantizer.prediction.out.bias[DIM - empty : DIM] = 0.01  # what a decoder may have made of them
+    loss = quantizer(data).loss
+    assert torch.isfinite(loss)
+    assert empty == DIM or loss < 1.0
+
+
 def test_a_step_depends_on_tokens_up_to_its_own() -> None:
     quantizer = placed()
     tokens = quantizer(slow(1)).tokens

@@ -13,9 +13,9 @@ import pytest
 from g1_vq_retarget.errors import UserError
 from g1_vq_retarget.study import ablation, workers
 from g1_vq_retarget.study.ablation import run_study
+from g1_vq_retarget.study.display import Row
 from g1_vq_retarget.study.log import log_path, read_log, read_logs
 from g1_vq_retarget.study.plan import Study
-from g1_vq_retarget.study.table import Row
 from g1_vq_retarget.study.workers import threads_each
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "train_ablation.py"

@@ -10,11 +10,11 @@ from matplotlib.figure import Figure
 from g1_vq_retarget.errors import UserError
 from g1_vq_retarget.study.experiments import ORDER, by_protocol
 from g1_vq_retarget.study.measures import LOSS_TERMS, MEASURES
-from g1_vq_retarget.study.picture import looks, numbered_look
 from g1_vq_retarget.study.pictures import draw_study
 from g1_vq_retarget.study.plots import plot_losses, plot_measure
 from g1_vq_retarget.study.radar import plot_radar, radius, shares
 from g1_vq_retarget.study.rate_plot import plot_rates, read_classical
+from g1_vq_retarget.study.style import looks, numbered_look
 from study_logs import study_log
 
 LOGS = [
@@ -145,8 +145,9 @@ def test_each_protocol_has_its_pictures_and_classical_curves_are_where_they_belo
     path.write_text(json.dumps(CURVES))
     classical = read_classical(path)
     logs = [study_log(protocol=protocol) for protocol in ("seed", "heldout", "equal-rate")]
-    written, missing = draw_study(logs, tmp_path / "plots", classical=classical)
-    assert missing == []
+    failed = study_log("resnet_fsq", 7, complete=False)
+    written, missing = draw_study([*logs, failed], tmp_path / "plots", classical=classical)
+    assert missing == ["resnet_fsq seed 7 (heldout): not finished, not in the final figures"]
     names = {f"compare_{name}" for name in MEASURES} | {"loss_breakdown", "rate_distortion"}
     names |= {"final_radar_chart", "final_radar_chart_log"}
     assert {path.relative_to(tmp_path / "plots").as_posix() for path in written} == {

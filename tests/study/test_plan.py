@@ -62,6 +62,12 @@ def test_protocol_seed_is_the_original_for_every_variant(study: MakeStudy, every
     assert (runs[5].config.model, runs[5].config.loss) == (original.model, original.loss)
 
 
+def test_protocol_seed_takes_the_hybrid_by_its_file_as_by_its_name(study: MakeStudy, everything: Path) -> None:
+    file = str(preset_folder() / "vq" / "resnet_hybrid.yaml")
+    named, told = (plan(study(variants=[one], protocol="seed", data=everything)) for one in ("resnet_hybrid", file))
+    assert told == named
+
+
 def test_the_twins_are_of_one_rate(study: MakeStudy) -> None:
     runs = plan(study(variants=list(VARIANTS), protocol="equal-rate"))
     assert [run.log.bits_per_second for run in runs] == pytest.approx([500.0] * 6)
@@ -120,3 +126,6 @@ def test_a_begun_study_keeps_its_settings(study: MakeStudy) -> None:
         told = r"log_one_seed_1\.json: the study there began with another budget \(.*2.*3.*--results and --checkpoints"
         with pytest.raises(UserError, match=told):
             plan(study(epochs=3))
+    write_log(run.results, replace(run.log, data="data/other", complete=True))
+    with pytest.raises(UserError, match="began with another data"):
+        plan(study())

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from g1_vq_retarget.data.folder import DataFolder
+from g1_vq_retarget.errors import UserError
 from g1_vq_retarget.study.log import StudyLog
 from g1_vq_retarget.study.plan import Study, plan
 from g1_vq_retarget.study.run import read_pulse, train_run
@@ -42,6 +43,16 @@ def test_a_finished_log_has_every_epoch_and_the_final_figures(study: MakeStudy, 
     assert log.bits_per_second == checkpoint.info["bits_per_second"]
     assert log.codebook_sizes == checkpoint.info["codebook_sizes"]
     assert read_pulse(folder) is None
+
+
+def test_a_finished_run_does_not_stand_beside_those_of_a_changed_preset(
+    study: MakeStudy, preset: Callable[..., str]
+) -> None:
+    trained(study())
+    asked = study(seeds=[1, 2])
+    preset("one", more="optimizer: {lr: 0.004}\n")
+    with pytest.raises(UserError, match=r"config\.yaml: optimizer differ from what the run began with"):
+        plan(asked)
 
 
 def test_under_protocol_seed_the_figures_are_of_all_that_was_trained_on(

@@ -130,7 +130,7 @@ def test_a_table_a_protocol_in_every_format_and_runs_not_finished_are_told(tmp_p
     logs = [*LOGS, study_log(protocol="seed"), study_log("resnet_lfq", complete=False)]
     written, missing = export_tables(logs, tmp_path)
     assert {path.name for path in written} == {f"{name}.{suffix}" for name in ("heldout", "seed") for suffix in FORMATS}
-    assert missing == ["resnet_lfq seed 42 (heldout): not finished, not in the table"]
+    assert missing == ["resnet_lfq seed 42 (heldout): not finished, not in the final figures"]
     assert "0.1200" not in (tmp_path / "seed.md").read_text()
 
 

@@ -15,14 +15,14 @@ from g1_vq_retarget.configuration import read_preset
 from g1_vq_retarget.data.folder import DataFolder
 from g1_vq_retarget.data.process import WindowConfig
 from g1_vq_retarget.errors import UserError
-from g1_vq_retarget.models import ModelConfig
+from g1_vq_retarget.models import ModelConfig, NetworkConfig
 from g1_vq_retarget.training import loop
 from g1_vq_retarget.training.checkpoint import load_checkpoint
 from g1_vq_retarget.training.config import OptimizerConfig, TrainConfig
 from g1_vq_retarget.training.loop import train
 from g1_vq_retarget.training.losses import LossConfig
 from g1_vq_retarget.training.metrics import Evaluation
-from synthetic import data_folder, robot_clip, tiny_model, tiny_training
+from synthetic import data_folder, pair, robot_clip, tiny_model, tiny_training
 
 
 @pytest.fixture(scope="module")
@@ -35,9 +35,9 @@ def config(data: Path, tmp_path: Path) -> TrainConfig:
     return tiny_training(data, tmp_path / "run")
 
 
-def chancy() -> ModelConfig:
+def chancy(kind: str = "hybrid") -> ModelConfig:
     """A model whose steps depend on random numbers."""
-    model = tiny_model()
+    model = tiny_model(kind, least_levels=1)
     model.network.dropout = 0.3
     return model
 
@@ -262,12 +262,15 @@ def test_ctrl_c_while_validating_leaves_one_too(config: TrainConfig, monkeypatch
     assert load_checkpoint(config.run).info["epoch"] == 1
 
 
-def test_a_resumed_run_ends_as_an_uninterrupted_one(config: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = replace(config, epochs=3, model=chancy())
+@pytest.mark.parametrize(("kind", "crop", "step"), [("hybrid", 0, 8), ("predictive", 16, 6)])
+def test_a_resumed_run_ends_as_an_uninterrupted_one(
+    kind: str, crop: int, step: int, config: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(config, epochs=3, model=chancy(kind), crop=crop)
     train(replace(config, run=config.run / "whole"))
     run = config.run / "parts"
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "losses", at_call(8, interrupt))  # in the third epoch
+        patch.setattr(loop, "losses", at_call(step, interrupt))  # in the third epoch
         with pytest.raises(KeyboardInterrupt):
             train(replace(config, run=run))
     train(replace(config, run=run, resume=True))
@@ -368,6 +371,13 @@ def test_unusable_data_is_refused_before_anything_is_written(config: TrainConfig
         ({"batch_size": 0}, "--batch-size"),
         ({"validate_every": 0}, "--validate-every"),
         ({"pairs": -1}, "--pairs"),
+        ({"crop": -4}, "--crop"),
+        ({"crop": 18}, "--crop: windows of 18 frames do not divide"),
+        ({"crop": 400}, "--crop 400: the longest clip in .* has"),
+        ({"model": tiny_model("predictive", least_levels=3)}, "--model.quantizer.least-levels must be 0 to 2"),
+        ({"model": tiny_model("predictive", training_beam=0)}, "--model.quantizer.training-beam"),
+        ({"model": replace(tiny_model(), root_scale=0.0)}, "--model.root-scale"),
+        ({"model": replace(tiny_model(), network=NetworkConfig(kind="simple", robot_encoder="klt"))}, "robot-encoder"),
         ({"model": tiny_model(fsq_levels=[[3] * 9])}, "directions"),
         ({"model": tiny_model("lfq", codebook_size=12)}, "power of two"),
     ],
@@ -378,6 +388,14 @@ def test_settings_that_cannot_be_are_refused_before_anything_is_written(
     with pytest.raises(UserError, match=told):
         train(replace(config, **changes))
     assert not config.run.exists()
+
+
+def test_pairs_too_short_for_crops_are_not_left_out_in_silence(config: TrainConfig, tmp_path: Path) -> None:
+    clips = {"train": [pair("dance", 40, 0), (robot_clip(120, 1, name="run"), None)]}
+    config = replace(config, data=data_folder(tmp_path / "short", clips).path, crop=100)
+    with pytest.raises(UserError, match=r"--crop 100: the longest clip with a human side in .*, or --pairs 0"):
+        train(config)
+    train(replace(config, epochs=1, pairs=0))
 
 
 def test_a_file_in_the_place_of_the_run_is_refused(config: TrainConfig) -> None:

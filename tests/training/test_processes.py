@@ -29,18 +29,23 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def log_of(launcher: list[str], data: Path, run: Path) -> list[dict]:
-    command = [sys.executable, *launcher, str(SCRIPT), "--data", str(data), "--run", str(run), *FLAGS]
+# the number of levels told is drawn at random, the same for all processes
+PREDICTIVE = shlex.split("--model.quantizer.kind predictive --model.quantizer.least-levels 1 --crop 32")
+
+
+def log_of(launcher: list[str], data: Path, run: Path, flags: list[str]) -> list[dict]:
+    command = [sys.executable, *launcher, str(SCRIPT), "--data", str(data), "--run", str(run), *FLAGS, *flags]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("next: ") == 1  # one process speaks
     return json.loads((run / "log.json").read_text())
 
 
-def test_two_processes_train_what_one_does(data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("flags", [[], PREDICTIVE], ids=["rvq", "predictive"])
+def test_two_processes_train_what_one_does(flags: list[str], data: Path, tmp_path: Path) -> None:
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--"]
-    one = log_of([], data, tmp_path / "one")
-    two = log_of(torchrun, data, tmp_path / "two")
+    one = log_of([], data, tmp_path / "one", flags)
+    two = log_of(torchrun, data, tmp_path / "two", flags)
     assert [line["step"] for line in two] == [line["step"] for line in one]
     for alone, shared in zip(one, two, strict=True):
         for term in ("recon", "cross", "vel", "align", "total"):
@@ -50,7 +55,7 @@ def test_two_processes_train_what_one_does(data: Path, tmp_path: Path) -> None:
 
 
 def test_a_killed_run_goes_on_and_ends_as_one_that_was_left_alone(data: Path, tmp_path: Path) -> None:
-    whole = log_of([], data, tmp_path / "whole")
+    whole = log_of([], data, tmp_path / "whole", [])
     run = tmp_path / "killed"
     command = [sys.executable, str(SCRIPT), "--data", str(data), "--run", str(run), *FLAGS]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:

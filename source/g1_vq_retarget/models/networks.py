@@ -36,7 +36,7 @@ class NetworkConfig:
     smoothing: int = 128
     """resnet: channels of the filter at full rate that joins what neighbouring latents decode to; 0 for none."""
     robot_encoder: Literal["learned", "klt"] = "learned"
-    """klt: the robot's encoder stays the Karhunen-Loève transform that it starts from, of single patches."""
+    """resnet: klt: the robot's encoder stays the Karhunen-Loève transform that it starts from, of single patches."""
     knows_levels: bool = False
     """resnet: tell the decoder which share of the levels it sees, for vocabularies that are used in part."""
 

@@ -23,6 +23,9 @@ from g1_vq_retarget.models.quantizer import Quantized, Quantizer, QuantizerConfi
 # Share of the latents' mean variance that stands for the codes' error while the linear prediction is fitted: history
 # is decoded, not true.
 START_NOISE = 0.002
+# What hardly varies counts as varying by this share of the average. A channel that the latents leave empty has no scale
+# of its own: whatever is predicted of it would be miles off, and all that training looks at.
+LEAST_SHARE = 0.01
 # Ridge of that fit, as a share of the number of steps.
 RIDGE = 1e-6
 # Latents that the codes of one level are placed on.
@@ -104,7 +107,6 @@ class PredictiveResidual(Quantizer):
             target, chosen = latent[:leading].detach(), tokens[:leading]
             mean, deviation = self.prediction(self._memories(codes[:leading], tokens.shape[-1]))
             missed = (target - mean.detach()) / deviation
-            self._replace_dead_codes(missed.detach(), chosen)
             coded = mean + deviation * self._told(chosen)
             weight = latent.new_ones(latent.shape[1], 1)
             weight[: self.config.memory] = ONSET_WEIGHT
@@ -112,6 +114,8 @@ class PredictiveResidual(Quantizer):
             loss = (weight * (target - coded).square()).mean()
             loss = loss + LIKELIHOOD * (deviation.log() + missed.square() / 2).mean()
             loss = loss + GROWTH_COST * (self._growth(codes[:leading], chosen) - LARGEST_GROWTH).relu().square()
+            # only now: what was told above is told by the codes that were chosen
+            self._replace_dead_codes(missed.detach(), chosen)
             coded = torch.cat([coded, codes[leading:]])
             loss = loss + self.commitment * (weight * (latent - coded.detach()).square()).mean()
             return Quantized(coded + latent - latent.detach(), tokens, loss)
@@ -141,11 +145,12 @@ class PredictiveResidual(Quantizer):
         self.prediction.linear.weight.copy_(weight.T)
         nn.init.zeros_(self.prediction.linear.bias)
         # the network is to see small channels, too, but not the noise in them blown up
-        least = variance.mean() / 100
+        least = (LEAST_SHARE * variance.mean()).clamp_min(1e-12)
         channel = torch.cat([variance.clamp_min(least).rsqrt(), variance.new_ones(1)])
         self.prediction.scale.copy_(channel.repeat(self.config.memory))
         missed = (target - memories @ weight).to(latents)
-        deviation = missed.std(0).clamp_min(1e-6)
+        deviation = missed.std(0)
+        deviation = deviation.clamp_min(max(1e-6, LEAST_SHARE * float(deviation.mean())))
         self.prediction.log_deviation.copy_(deviation.log())
         # k-means over errors in the latents' own units, which is what the search goes by
         rest = missed[torch.randperm(len(missed), device=missed.device)[:PLACED_ON]]
@@ -263,7 +268,9 @@ class PredictiveResidual(Quantizer):
         undisturbed, disturbed = memories[..., :-1].chunk(2)
         error = disturbed - undisturbed
         with torch.no_grad():
-            self.weakness.copy_(F.normalize(error.mean(0), dim=(0, 1)))
+            became = F.normalize(error.mean(0), dim=(0, 1))
+            # an error that has died away altogether says nothing of others
+            self.weakness.copy_(torch.where(became.any(), became, self.weakness))
         # the least error keeps the root's slope finite where all is forgotten at once
         return (error.square().sum(dim=(1, 2)).mean() / SMALL_ERROR**2 + 1e-12) ** (0.5 / steps)
 
@@ -275,6 +282,7 @@ class PredictiveResidual(Quantizer):
             missed: (B, T, C) latents less their prediction, in deviations.
         """
         told = tokens.shape[-1]
+        distributed = dist.is_available() and dist.is_initialized()
         dead = (self.usage < self.config.dead_code_threshold).cpu()
         dead[told:] = False
         rest = missed.flatten(0, 1)
@@ -282,11 +290,13 @@ class PredictiveResidual(Quantizer):
             rows = dead[level].nonzero()[:, 0]
             if len(rows):
                 candidates = rest[torch.randint(len(rest), (len(rows),))]
-                if dist.is_available() and dist.is_initialized():
+                if distributed:
                     dist.broadcast(candidates, 0)
                 codebook[rows] = candidates
                 self.usage[level, rows] = 1.0
             chosen = tokens[..., level].flatten()
             rest = rest - codebook[chosen]
             counts = torch.bincount(chosen, minlength=len(codebook)).to(self.usage)
+            if distributed:  # the processes share a batch
+                dist.all_reduce(counts)
             self.usage[level].lerp_(counts, 1 - self.config.decay)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 
+from g1_vq_retarget.study.display import Display, Row
 from g1_vq_retarget.study.plan import Run, Study, plan
 from g1_vq_retarget.study.run import read_pulse
-from g1_vq_retarget.study.table import Display, Row
 from g1_vq_retarget.study.workers import LocalWorkers, RayWorkers
 
 # Seconds between two looks at what runs.

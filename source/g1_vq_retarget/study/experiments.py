@@ -10,12 +10,11 @@ from typing import NamedTuple
 import numpy as np
 
 from g1_vq_retarget.errors import UserError
-from g1_vq_retarget.study.log import Protocol, StudyLog
+from g1_vq_retarget.study.log import FINAL_SPLIT, Protocol, StudyLog
 from g1_vq_retarget.study.measures import Measure
 
 # As in the original's table; others follow by name.
 ORDER = ("simple_ema", "resnet_ema", "resnet_rvq", "resnet_fsq", "resnet_lfq", "resnet_hybrid", "seed_hybrid")
-FINAL_SPLIT: Mapping[Protocol, str] = {"seed": "train", "heldout": "test", "equal-rate": "test"}
 MEASURED_ON: Mapping[Protocol, str] = {
     "seed": "seed protocol: all windows that were trained on",
     "heldout": "held-out clips (test split)",
@@ -117,6 +116,17 @@ def by_protocol(logs: Sequence[StudyLog], chosen: Sequence[str] = ()) -> dict[Pr
             _require_one(own, "budget", f"logs of protocol {protocol}")
             groups[protocol] = [_experiment(own, name) for name in sorted({log.experiment for log in own}, key=_place)]
     return groups
+
+
+def unfinished(groups: Mapping[Protocol, Sequence[Experiment]]) -> list[str]:
+    """A line for each run, of those that `by_protocol` gives, that no final figure is of."""
+    return [
+        f"{experiment.name} seed {log.seed} ({protocol}): not finished, not in the final figures"
+        for protocol, experiments in groups.items()
+        for experiment in experiments
+        for log in experiment.begun
+        if log not in experiment.finished
+    ]
 
 
 def budget_of(experiments: Sequence[Experiment]) -> str:

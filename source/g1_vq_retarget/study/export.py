@@ -7,7 +7,7 @@ from pathlib import Path
 
 from g1_vq_retarget.errors import UserError
 from g1_vq_retarget.files import replacing
-from g1_vq_retarget.study.experiments import by_protocol
+from g1_vq_retarget.study.experiments import by_protocol, unfinished
 from g1_vq_retarget.study.log import StudyLog
 from g1_vq_retarget.study.table_formats import FORMATS
 from g1_vq_retarget.study.tables import beside_original, final_table
@@ -62,11 +62,4 @@ def export_tables(
             with replacing(path) as temporary:
                 temporary.write_text(FORMATS[name](table), encoding="utf-8")
             written.append(path)
-    missing = [
-        f"{experiment.name} seed {log.seed} ({protocol}): not finished, not in the table"
-        for protocol, experiments in groups.items()
-        for experiment in experiments
-        for log in experiment.begun
-        if log not in experiment.finished
-    ]
-    return written, missing
+    return written, unfinished(groups)

@@ -48,7 +48,7 @@ class StudyLog:
     complete: bool = False
     """Whether the training has used its budget and `final` is measured."""
     seconds: float = 0.0
-    """Time of the training so far, validation included."""
+    """Time of the training so far, validation not counted."""
     epochs: list[dict] = field(default_factory=list)
     """A line an epoch: `epoch`, `step`, `seconds`; `train`, the means of the loss terms; `val`, the metrics of
     `training.metrics.evaluate`. Under protocol seed, `val` is of a fixed sample of the train split."""

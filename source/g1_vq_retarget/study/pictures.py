@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from g1_vq_retarget.errors import UserError
-from g1_vq_retarget.study.experiments import by_protocol
+from g1_vq_retarget.study.experiments import by_protocol, unfinished
 from g1_vq_retarget.study.log import StudyLog
 from g1_vq_retarget.study.measures import MEASURES
 from g1_vq_retarget.study.plots import plot_losses, plot_measure
@@ -31,7 +31,7 @@ def draw_study(
         classical: curves of classical coding, drawn with the protocol that they belong to.
 
     Returns:
-        The files, and a line for each picture that could not be drawn.
+        The files, and a line for each picture that could not be drawn and each run that is not finished.
 
     Raises:
         UserError: an unknown metric or experiment, logs that cannot be compared, curves of other windows than any
@@ -70,4 +70,4 @@ def draw_study(
         drawn(stem, plot_rates(stem, experiments, fitting), "no run is finished")
     if not written:
         raise UserError(f"nothing to draw: {missing[0]}; let scripts/train_ablation.py go on")
-    return written, missing
+    return written, missing + unfinished(groups)

@@ -17,8 +17,8 @@ from g1_vq_retarget.training.config import TrainConfig
 from g1_vq_retarget.training.run_folder import STATE, check_config, check_data
 
 VARIANTS = ("simple_ema", "resnet_ema", "resnet_rvq", "resnet_fsq", "resnet_lfq", "resnet_hybrid")
-# What the log of a begun run must have in common with the run that would go on with it.
-SETTINGS = ("label", "quantizer", "protocol", "budget", "bits_per_second", "codebook_sizes")
+# What the log of a run, begun or finished, must have in common with the run that is asked for.
+SETTINGS = ("label", "quantizer", "protocol", "data", "budget", "bits_per_second", "codebook_sizes")
 # What stands in labels and not in the names of folders.
 NO_NAME = re.compile(r"[^\w.()+-]+")
 # Rates that differ by less than this share are equal.
@@ -64,10 +64,6 @@ class Run:
     """Folder of the log."""
 
     @property
-    def name(self) -> str:
-        return f"{self.log.experiment} seed {self.log.seed}"
-
-    @property
     def folder(self) -> Path:
         """Where the training is, with its checkpoints."""
         return self.config.run
@@ -104,8 +100,8 @@ def plan(study: Study) -> list[Run]:
         _require_equal_rate(runs)
     for run in runs:
         _require_same_settings(run)
+        check_config(run.config)  # of a finished one too: it stands beside those still to come
         if not run.logged().complete:
-            check_config(run.config)
             check_data(run.config, folder, folder.spec(run.config.model.root).robot_model())
     return runs
 
@@ -136,7 +132,7 @@ def _training(study: Study, variant: str) -> tuple[str, Path, TrainConfig]:
     if study.protocol == "seed":
         original = read_preset(TrainConfig, presets / "seed_hybrid.yaml")
         config = in_original_settings(config, original)
-        if variant == "resnet_hybrid":  # the preset is sized for another down-sampling
+        if path.resolve() == (presets / "resnet_hybrid.yaml").resolve():  # sized for another down-sampling
             config.model.quantizer = original.model.quantizer
     return experiment, path, config
 

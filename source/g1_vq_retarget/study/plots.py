@@ -12,7 +12,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from g1_vq_retarget.study.experiments import Curve, Experiment, Protocol
 from g1_vq_retarget.study.measures import LOSS_TERMS, Measure
-from g1_vq_retarget.study.picture import Look, add_legend, legend_label, looks, numbered_look, picture, subtitle
+from g1_vq_retarget.study.style import Look, add_legend, legend_label, looks, numbered_look, picture, subtitle
 
 # What the epochs' `val` is measured on.
 FOLLOWED_ON: dict[Protocol, str] = {

@@ -11,7 +11,7 @@ from matplotlib.projections.polar import PolarAxes
 
 from g1_vq_retarget.study.experiments import MEASURED_ON, Experiment
 from g1_vq_retarget.study.measures import MEASURES, Measure
-from g1_vq_retarget.study.picture import add_legend, legend_label, looks, picture, subtitle
+from g1_vq_retarget.study.style import add_legend, legend_label, looks, picture, subtitle
 
 AXES = tuple(MEASURES[name] for name in ("recon", "cross", "align", "vel", "jerk", "ppl"))
 SCALE = (

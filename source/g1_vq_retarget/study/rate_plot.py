@@ -11,9 +11,10 @@ import numpy as np
 
 from g1_vq_retarget.errors import UserError
 from g1_vq_retarget.files import existing_file
-from g1_vq_retarget.study.experiments import FINAL_SPLIT, MEASURED_ON, Experiment
+from g1_vq_retarget.study.experiments import MEASURED_ON, Experiment
+from g1_vq_retarget.study.log import FINAL_SPLIT
 from g1_vq_retarget.study.measures import MEASURES, Measure
-from g1_vq_retarget.study.picture import add_legend, legend_label, looks, picture, subtitle
+from g1_vq_retarget.study.style import add_legend, legend_label, looks, picture, subtitle
 
 MEASURED_RATE = Measure("measured", "entropy_bits_per_second", "measured bits/s", "lower", 0)
 # Ticks of the rate.

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from g1_vq_retarget.study import original
-from g1_vq_retarget.study.experiments import FINAL_SPLIT, MEASURED_ON, Experiment, Spread, budget_of
+from g1_vq_retarget.study.experiments import MEASURED_ON, Experiment, Spread, budget_of
+from g1_vq_retarget.study.log import FINAL_SPLIT
 from g1_vq_retarget.study.measures import BODIES, HUMAN_BODIES, JERK, MEASURES, Measure
 
 ARROWS = {"lower": "↓", "higher": "↑", "one": "→1"}
@@ -14,6 +15,7 @@ NOTES = (
     "Mean ± sample standard deviation over seeds; bold is the best of its column. bits/s is nominal. recon, cross and "
     "vel are mean squared errors of normalised joint angles; PPL and DCR are means over levels; bodies are distances "
     "in the pelvis frame, mm.",
+    "align is not over the latents' own size: those of a vocabulary that collapsed may lie together and say nothing.",
     "Jerk is not better the less it is: less than the truth's is over-smoothed, so nearest to the truth's is bold.",
 )
 RATES = "Rates differ, and rates decide recon: rows are for comparing only within a rate."
@@ -107,7 +109,7 @@ def final_table(experiments: Sequence[Experiment]) -> Table:
     notes: list[str] = list(NOTES)
     truth = _jerk_of_truth(shown)
     if truth is not None:
-        notes[1] += f" The truth's is {truth:.3g}."
+        notes[-1] += f" The truth's is {truth:.3g}."
     if len({round(experiment.bits_per_second) for experiment in shown}) > 1:
         notes.append(RATES)
     return Table(shown[0].protocol, _caption(shown), tuple(notes), FINAL_SPLIT[shown[0].protocol], ("method",),

@@ -19,7 +19,7 @@ import yaml
 from g1_vq_retarget.configuration import read_preset, to_dict
 from g1_vq_retarget.data.folder import DataFolder
 from g1_vq_retarget.data.motion_files import process_motion
-from g1_vq_retarget.data.sequences import robot_sequences
+from g1_vq_retarget.data.sequences import paired_sequences, robot_sequences
 from g1_vq_retarget.errors import UserError
 from g1_vq_retarget.files import existing_file, replacing
 from g1_vq_retarget.robot import RobotModel
@@ -59,6 +59,12 @@ def check_config(config: TrainConfig) -> None:
             f"--model.quantizer.least-levels must be 0 to {config.model.quantizer.levels}, the number of levels; "
             f"it is {config.model.quantizer.least_levels}"
         )
+    if not (np.isfinite(config.model.root_scale) and config.model.root_scale > 0):
+        raise UserError(f"--model.root-scale must be a positive number, it is {config.model.root_scale}")
+    if config.model.network.robot_encoder == "klt" and config.model.network.kind != "resnet":
+        raise UserError(
+            f"--model.network.robot-encoder klt goes with --model.network.kind resnet, not {config.model.network.kind}"
+        )
     if config.crop:
         _check_steps(config.crop, "--crop", config)
     if config.run.exists() and not config.run.is_dir():
@@ -71,9 +77,18 @@ def check_config(config: TrainConfig) -> None:
 
 def check_data(config: TrainConfig, folder: DataFolder, robot: RobotModel | None) -> None:
     _check_steps(folder.window, str(folder.path), config)
-    longest = max((sequence.frames for sequence in robot_sequences(folder.split("train"))), default=0)
+    split = folder.split("train")
+    longest, longest_pair = (
+        max((sequence.frames for sequence in sequences), default=0)
+        for sequences in (robot_sequences(split), paired_sequences(split))
+    )
     if config.crop > longest:
         raise UserError(f"--crop {config.crop}: the longest clip in {folder.path} has {longest} frames; choose fewer")
+    if config.pairs and 0 < longest_pair < config.crop:
+        raise UserError(
+            f"--crop {config.crop}: the longest clip with a human side in {folder.path} has {longest_pair} frames; "
+            "choose fewer, or --pairs 0"
+        )
     if robot is None:
         if is_first_process():
             warnings.warn(

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from g1_vq_retarget.study.display import Display, Row, duration, line_of
 from g1_vq_retarget.study.log import StudyLog
-from g1_vq_retarget.study.table import Display, Row, duration, line_of
 
 LOG = StudyLog(
     experiment="resnet_ema",

@@ -50,7 +50,7 @@ def numbered_look(number: int) -> Look:
 
 def legend_label(experiment: Experiment, seeds: int) -> str:
     """Name, rate, number of seeds that are drawn."""
-    running = "" if experiment.finished else ", still running"
+    running = "" if experiment.finished else ", not finished"
     return f"{experiment.label}, {experiment.bits_per_second:.0f} bits/s, {_count(seeds)}{running}"
 
 
