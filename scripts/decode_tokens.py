@@ -27,6 +27,9 @@ class Args:
     format: SaveFormat = "npz"
     """npz is this package's own; csv is Unitree's; tracking-* are for tracking policies in either simulator;
     motionvqvae is MotionVQVAE's NPY. Joints other than the G1's fit into npz and motionvqvae."""
+    project: bool = False
+    """Make the decoded motion stand on its feet (no slide, nothing below the floor at z = 0, within limits) and tell
+    what that changed."""
 
 
 def read_tokens(path: Path, retargeter: Retargeter) -> MotionTokens:
@@ -50,10 +53,13 @@ def main(args: Args) -> None:
     retargeter = Retargeter(args.checkpoint)
     tokens = read_tokens(args.tokens, retargeter)
     motion, held = retargeter.decode(tokens, rate_of(args.format))
+    motion, changes = retargeter.project(motion) if args.project else (motion, None)
     save_motion(motion, args.output, args.format, robot=retargeter.robot)
     print(f"wrote {args.output}: {len(motion)} frames at {motion.fps:g} fps from {len(tokens.tokens)} steps")
     if held.share:
         print(f"held at joint limits: {100 * held.share:.2f} % of values, at most {held.largest:.3f} rad")
+    if changes is not None:
+        print(f"projected: {changes}")
     if tokens.licence:
         print(f"licence of the motion: {tokens.licence}")
 

@@ -10,6 +10,7 @@ from typing import Literal
 import tyro
 
 from g1_vq_retarget.errors import UserError, reporting
+from g1_vq_retarget.evaluation.drift import root_drift
 from g1_vq_retarget.evaluation.entropy import measured_bits
 from g1_vq_retarget.evaluation.inputs import folder_for
 from g1_vq_retarget.evaluation.physics import decoded_quality
@@ -82,7 +83,12 @@ def main(args: Args) -> None:
         result.metrics["measured_bits"] = rate.bits_per_level
     physical = {}
     if robot is not None and spec.root:  # else nothing is known of the floor
-        physical = decoded_quality(checkpoint.model, split, spec, robot, human)
+        physical = decoded_quality(checkpoint.model, split, spec, robot, human, whole_clips)
+    drift = {}
+    if spec.root and whole_clips:  # windows are too short to stray
+        sides = {"robot": False} | ({"human": True} if human and len(split.human) else {})
+        found = {path: root_drift(checkpoint.model, split, spec, side) for path, side in sides.items()}
+        drift = {path: asdict(strayed) for path, strayed in found.items() if strayed is not None}
     protocol = folder.manifest["protocol"]
     print(f"{checkpoint.path} on {args.split} of {args.data} ({protocol} protocol), {coding} coded")
     for name, value in result.metrics.items():
@@ -92,9 +98,17 @@ def main(args: Args) -> None:
         print(f"  {name:28s}{shown}")
     if physical:
         print(physical_table(physical))
+    for path, strayed in drift.items():
+        print(
+            f"  root after {strayed['seconds']:g} s, {path}: {strayed['place_m']:.2f} m and "
+            f"{strayed['heading_deg']:.1f}° off, the way being {strayed['way_m']:.2f} m "
+            f"(mean of {strayed['stretches']})"
+        )
     if args.json is not None:
         picture = args.json.with_suffix(".png")
-        worst = plot_worst_windows(picture, checkpoint.model, split, spec, robot, result.recon_per_window)
+        worst = plot_worst_windows(
+            picture, checkpoint.model, split, spec, robot, result.recon_per_window, whole_clips=whole_clips
+        )
         report = {
             "checkpoint": str(checkpoint.path),
             "weights_sha256": checkpoint.info["weights_sha256"],
@@ -103,6 +117,7 @@ def main(args: Args) -> None:
             "split": args.split,
             "coding": coding,
             "metrics": result.metrics,
+            "drift": drift,
             "physical": {path: asdict(quality) for path, quality in physical.items()},
             "worst_windows": worst,
         }

@@ -43,6 +43,9 @@ class Args:
     """Whose motion the input is."""
     levels: int | None = None
     """Only so many tokens a step, for a lower rate; by default all of the model's."""
+    project: bool = False
+    """Make the decoded motion stand on its feet (no slide, nothing below the floor at z = 0, within limits) and tell
+    what that changed."""
     fps: float | None = None
     """Rate of the output, by default the model's; for csv, which cannot tell it, 30."""
     input_fps: float | None = None
@@ -85,7 +88,7 @@ def main(args: Args) -> None:
         other = "robot" if args.source == "human" else "human"
         raise UserError(f"{args.input}: holds {other} motion; use --from {other} or another file")
     result = retargeter.retarget(clip, rate_of(args.format) if args.fps is None else args.fps, args.levels)
-    motion = result.motion
+    motion, changes = retargeter.project(result.motion) if args.project else (result.motion, None)
     with replacing(args.tokens) if args.tokens is not None else nullcontext() as tokens:  # both files or none
         if tokens is not None:
             result.tokens.save(tokens)
@@ -99,6 +102,8 @@ def main(args: Args) -> None:
         print(f"root path {after:.2f} m, {after / before:.3f} of the input's {before:.2f} m")
     if result.held.share:
         print(f"held at joint limits: {100 * result.held.share:.2f} % of values, at most {result.held.largest:.3f} rad")
+    if changes is not None:
+        print(f"projected: {changes}")
     if result.tokens.licence:
         print(f"licence of the motion: {result.tokens.licence}")
 

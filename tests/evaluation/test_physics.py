@@ -36,7 +36,7 @@ class Echo(torch.nn.Module):
 
     said: torch.Tensor
 
-    def forward(self, _: torch.Tensor) -> torch.Tensor:
+    def forward(self, *_: object) -> torch.Tensor:
         return self.said
 
 
@@ -93,6 +93,22 @@ def test_the_humans_side_counts_its_own_windows(split: Split) -> None:
     assert paths["human"].frames == paired * WINDOW
     assert paths["robot"].frames == paths["truth"].frames > paths["human"].frames
     assert paths["human"].jerk_ratio is not None
+
+
+def test_whole_clips_are_measured_whole(split: Split) -> None:
+    spec, robot = split.folder.spec(root=True), load_robot()
+    paths = decoded_quality(started(split.folder, tiny_model()), split, spec, robot, whole_clips=True)
+    clips = [resample(clip, spec.fps) for clip, _ in CLIPS["test"]]
+    cut = [clip[: (len(clip) - WINDOW) // STRIDE * STRIDE + WINDOW] for clip in clips]
+    assert paths["truth"].frames == sum(map(len, cut))
+    assert paths["human"].frames == len(cut[1])
+    alone = [physical_quality(clip, robot) for clip in cut]
+    slides = np.array([one.foot_slide for one in alone], dtype=float)
+    weights = np.array([one.contact_share * one.frames for one in alone])
+    assert paths["truth"].foot_slide == pytest.approx(np.average(slides, weights=weights), rel=0.02)
+
+    assert paths["projected"].penetration_mm < 0.2 * paths["robot"].penetration_mm
+    assert paths["projected"].limit_share == 0
 
 
 def test_without_a_root_there_is_no_floor(split: Split) -> None:

@@ -80,9 +80,8 @@ def test_growth_is_that_of_the_worst_pole() -> None:
     with torch.no_grad():
         quantizer.prediction.linear.weight.copy_(F.pad(torch.diag(poles), (0, 1)))
     out = quantizer(slow(1))
-    for _ in range(20):
-        growth = quantizer._growth(out.latent, out.tokens)
-    assert growth.item() == pytest.approx(0.9, rel=1e-3)
+    growth = [quantizer._growth(out.latent, out.tokens).item() for _ in range(20)][-1]
+    assert growth == pytest.approx(0.9, rel=1e-3)
     assert quantizer.weakness.abs().argmax() == 1
 
 

@@ -64,7 +64,7 @@ def test_fewer_levels_are_a_lower_rate(folder: DataFolder, tmp_path: Path, clip:
     few.tokens.save(tmp_path / "few.npz")
     motion, _ = retargeter.decode(MotionTokens.load(tmp_path / "few.npz"))
     assert_same_motion(motion, few.motion)
-    with pytest.raises(UserError, match="levels must be 1 to 2.*it is 3"):
+    with pytest.raises(UserError, match=r"levels must be 1 to 2.*it is 3"):
         retargeter.encode(clip, levels=3)
 
 

@@ -82,7 +82,7 @@ def test_figures_go_to_the_screen_and_to_a_file_with_a_picture(world: World, scr
                  "joint_error_deg", "body_error_mm", "feet_error_mm", "cross_body_error_mm", "align_mse"):  # fmt: skip
         assert name in metrics
         assert f"  {name} " in outcome.out
-    assert set(figures["physical"]) == {"truth", "robot", "human"}
+    assert set(figures["physical"]) == {"truth", "robot", "projected", "human"}
     for name, value in figures["physical"]["robot"].items():
         (line,) = [line for line in outcome.out.splitlines() if line.split()[:1] == [f"physical.{name}"]]
         assert line.split()[2] == ("-" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value))
@@ -175,6 +175,23 @@ def test_tokens_written_decode_to_the_motion_written(world: World, script: Scrip
     args = ("--checkpoint", world.run, "--tokens", tokens, "--output", again, "--format", "csv")
     assert script("decode_tokens", *args).code == 0
     assert robot(again, quat_order="xyzw").duration == pytest.approx(motion.duration, abs=1 / 30)
+
+
+def test_projected_motion_is_told_of_and_the_same_from_its_tokens(world: World, script: Script, tmp_path: Path) -> None:
+    source, out, tokens = world.motion / "bvh" / "crawl.bvh", tmp_path / "motion.npz", tmp_path / "tokens.npz"
+    args = ("--checkpoint", world.run, "--input", source, "--output", out, "--tokens", tokens, "--project")
+    outcome = script("retarget", *args)
+    assert outcome.code == 0, outcome.err
+    assert "projected: joints by" in outcome.out
+    again = tmp_path / "again.npz"
+    args = ("--checkpoint", world.run, "--tokens", tokens, "--output", again, "--project")
+    outcome = script("decode_tokens", *args)
+    assert outcome.code == 0, outcome.err
+    assert "projected: joints by" in outcome.out
+    np.testing.assert_array_equal(robot(again).joint_pos, robot(out).joint_pos)
+    retargeter = Retargeter(world.run)
+    plain, _ = retargeter.decode(MotionTokens.load(tokens))
+    np.testing.assert_array_equal(retargeter.project(plain).motion.joint_pos, robot(out).joint_pos)
 
 
 def test_joints_stay_within_their_limits(world: World, script: Script, tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -10,54 +12,91 @@ import torch
 from g1_vq_retarget.data.features import FeatureSpec, RootStart
 from g1_vq_retarget.data.folder import Split
 from g1_vq_retarget.models import DualEncoderVQVAE
-from g1_vq_retarget.motion import Provenance
+from g1_vq_retarget.motion import Provenance, RobotClip
+from g1_vq_retarget.motion.projection import project_clip
 from g1_vq_retarget.motion.quality import PhysicalQuality, Physics, physics, pooled, quality_of
 from g1_vq_retarget.robot import RobotModel
 from g1_vq_retarget.training.batches import load_batch
+from g1_vq_retarget.training.coding import decoded_clips
 
 BATCH = 128
 
 
-@torch.no_grad()
-def decoded_quality(
-    model: DualEncoderVQVAE, split: Split, spec: FeatureSpec, robot: RobotModel, human: bool = True
-) -> dict[str, PhysicalQuality]:
-    """How physical the windows of a split are, and what is decoded from their tokens.
+class _Coded(NamedTuple):
+    """Stretches of motion, (B, T, D) normalised features: the truth, and what is decoded from tokens."""
 
-    Windows that do not overlap, so that no frame counts twice, each placed in the world by its own root stream. The
-    jerk's yardstick is the truth. Joints are as they were decoded, not yet held at their limits.
+    truth: np.ndarray
+    decoded: np.ndarray
+
+
+def decoded_quality(
+    model: DualEncoderVQVAE,
+    split: Split,
+    spec: FeatureSpec,
+    robot: RobotModel,
+    human: bool = True,
+    whole_clips: bool = False,
+) -> dict[str, PhysicalQuality]:
+    """How physical the motion of a split is, what is decoded from its tokens, and that projected.
+
+    No frame counts twice; each stretch is placed in the world by its own root stream. The jerk's yardstick is the
+    truth. Joints are as they were decoded, not yet held at their limits, but for what is projected.
 
     Args:
         spec: of features that hold the root stream.
         robot: `spec.robot_model()`.
         human: whether the model was trained with human motion.
+        whole_clips: code and measure whole clips, instead of windows that do not overlap, each for itself.
 
     Returns:
-        `truth`; `robot`, decoded from the robot's tokens; and `human`, from the human's, where there are pairs: of
-        the windows that have a human side.
+        `truth`; `robot`, decoded from the robot's tokens; with whole clips `projected`, that after `project_clip`;
+        and `human`, from the human's tokens, where there are pairs: of what has a human side.
     """
     if not spec.root:
         raise ValueError("physical quality needs a root stream")
-    chosen = apart_rows(split)
-    pair_of_row = {int(row): pair for pair, row in enumerate(split.human_rows)} if human else {}
-    parts: dict[str, list[PhysicalQuality]] = {"truth": [], "robot": [], "human": []}
-    device = next(model.parameters()).device
+    parts: dict[str, list[PhysicalQuality]] = {"truth": [], "robot": [], "projected": [], "human": []}
+    coded = _coded_clips if whole_clips else _coded_windows
     training = model.training
     model.eval()
-    for rows in np.array_split(chosen, max(1, len(chosen) // BATCH)):
-        paired = [place for place, row in enumerate(rows) if int(row) in pair_of_row]
-        pairs = np.array([pair_of_row[int(rows[place])] for place in paired], dtype=int)
-        batch = load_batch(split, spec, rows, pairs)
-        truth = _physics(batch.robot.numpy(), spec, robot)
+    for some in coded(model, split, spec, False):
+        truth = _physics(_clips(some.truth, spec, robot), robot)
+        decoded = _clips(some.decoded, spec, robot)
         parts["truth"].append(quality_of(truth))
-        decoded = model.decoder(model.encode_robot(batch.robot.to(device)).latent).cpu().numpy()
-        parts["robot"].append(quality_of(_physics(decoded, spec, robot), truth.jerk))
-        if paired:
-            latent = model.quantizer(model.human_encoder(batch.human.to(device))).latent
-            decoded = model.decoder(latent).cpu().numpy()
-            parts["human"].append(quality_of(_physics(decoded, spec, robot), truth.jerk[paired]))
+        parts["robot"].append(quality_of(_physics(decoded, robot), truth.jerk))
+        if not whole_clips:  # footholds last longer than windows do
+            continue
+        projected = [project_clip(clip, robot).motion for clip in decoded]
+        parts["projected"].append(quality_of(_physics(projected, robot), truth.jerk))
+    for some in coded(model, split, spec, True) if human else ():
+        truth = _physics(_clips(some.truth, spec, robot), robot)
+        parts["human"].append(quality_of(_physics(_clips(some.decoded, spec, robot), robot), truth.jerk))
     model.train(training)
     return {path: pooled(measured) for path, measured in parts.items() if measured}
+
+
+def _coded_clips(model: DualEncoderVQVAE, split: Split, spec: FeatureSpec, human: bool) -> Iterator[_Coded]:
+    """Clip by clip."""
+    for clip in decoded_clips(model, split, spec, human):
+        rows, offsets = clip.sequence.locate(np.arange(clip.sequence.frames))
+        rows = np.asarray(split.human_rows)[rows] if human else rows
+        yield _Coded(split.robot_features(rows[None], spec, offsets[None]), clip.motion.numpy()[None])
+
+
+@torch.no_grad()
+def _coded_windows(model: DualEncoderVQVAE, split: Split, spec: FeatureSpec, human: bool) -> Iterator[_Coded]:
+    """Windows that do not overlap, as many as a batch holds."""
+    device = next(model.parameters()).device
+    chosen, pairs = apart_rows(split), np.zeros(0, dtype=int)
+    if human:
+        pair_of_row = {int(row): pair for pair, row in enumerate(split.human_rows)}
+        chosen = np.array([row for row in chosen if int(row) in pair_of_row], dtype=int)
+        pairs = np.array([pair_of_row[int(row)] for row in chosen], dtype=int)
+    for places in np.array_split(np.arange(len(chosen)), max(1, len(chosen) // BATCH)):
+        if not len(places):
+            continue
+        batch = load_batch(split, spec, chosen[places], pairs[places] if human else pairs)
+        side = model.encode_human(batch.human.to(device)) if human else model.encode_robot(batch.robot.to(device))
+        yield _Coded(batch.robot.numpy(), model.motion_of(side).cpu().numpy())
 
 
 def apart_rows(split: Split) -> np.ndarray:
@@ -72,14 +111,18 @@ def apart_rows(split: Split) -> np.ndarray:
     return np.array(rows, dtype=int)
 
 
-def _physics(features: np.ndarray, spec: FeatureSpec, robot: RobotModel) -> Physics:
-    """Of windows (B, T, D) of normalised features, placed in the world one by one."""
-    clips = [
-        spec.robot_clip(window.astype(float), "window", RootStart(), Provenance()).with_joint_order(robot.joint_names)
-        for window in features
+def _clips(features: np.ndarray, spec: FeatureSpec, robot: RobotModel) -> list[RobotClip]:
+    """Stretches (B, T, D) of normalised features, placed in the world one by one."""
+    return [
+        spec.robot_clip(one.astype(float), "decoded", RootStart(), Provenance()).with_joint_order(robot.joint_names)
+        for one in features
     ]
+
+
+def _physics(clips: list[RobotClip], robot: RobotModel) -> Physics:
+    """Of clips of one length and rate."""
     joints, pos, quat = (
         torch.from_numpy(np.stack([getattr(clip, part) for clip in clips]))
         for part in ("joint_pos", "root_pos_w", "root_quat_w")
     )
-    return physics(robot, joints, pos, quat, fps=spec.fps)
+    return physics(robot, joints, pos, quat, fps=clips[0].fps)

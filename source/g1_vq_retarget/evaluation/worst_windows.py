@@ -16,7 +16,7 @@ from g1_vq_retarget.evaluation.stick_figures import MODEL, TRUTH, draw_lines, ro
 from g1_vq_retarget.files import replacing
 from g1_vq_retarget.models import DualEncoderVQVAE
 from g1_vq_retarget.robot import RobotModel
-from g1_vq_retarget.training.batches import load_batch
+from g1_vq_retarget.training.coding import coded_robot
 
 POSES = 7
 CURVES = 3
@@ -31,18 +31,25 @@ def plot_worst_windows(
     robot: RobotModel | None,
     recon_per_window: np.ndarray,
     count: int = 10,
+    whole_clips: bool = False,
 ) -> list[dict]:
     """Draw truth and decoded motion of the `count` windows of largest reconstruction error.
 
     Each row is a window: stick figures over time from the left front (pelvis frame; none for a robot without link
-    table), then the angles of the three joints that are furthest off.
+    table), then the angles of the three joints that are furthest off. `whole_clips` as for the errors: whether windows
+    are cut from whole decoded clips.
 
     Returns:
         Clip, first time (s) and error of each drawn window, worst first.
     """
     rows = np.argsort(-recon_per_window)[:count]
-    target = load_batch(split, spec, rows, rows[:0]).robot
-    decoded = model.decode(model.encode_robot(target).tokens, target.shape[1])
+    target = torch.from_numpy(split.robot_features(rows, spec))
+    decoded = torch.empty_like(target)
+    for part in coded_robot(model, split, spec, whole_clips):
+        for place, row in enumerate(rows):
+            found = np.flatnonzero(part.rows == row)
+            if len(found):
+                decoded[place] = part.motion[int(found[0])]
     std, mean = (np.asarray(values)[: spec.joints] for values in (spec.robot_std, spec.robot_mean))
     truth, motion = ((part[..., : spec.joints].numpy() * std + mean) for part in (target, decoded))
 

@@ -88,7 +88,7 @@ class PredictiveResidual(Quantizer):
         self.codebooks = nn.Parameter(torch.zeros(config.levels, config.codebook_size, dim))
         self.usage = nn.Buffer(torch.ones(config.levels, config.codebook_size))
         # the error of the memory that grows most, as far as it is known
-        self.weakness = nn.Buffer(F.normalize(torch.ones(config.memory, dim), dim=(0, 1)))
+        self.weakness = nn.Buffer(torch.full((config.memory, dim), (config.memory * dim) ** -0.5))
 
     def forward(self, latent: Tensor, levels: int | None = None, followers: int = 0) -> Quantized:
         """Quantize (B, T, C) with the first `levels` levels, by default all; in training as many as chance has it.
@@ -268,7 +268,7 @@ class PredictiveResidual(Quantizer):
         undisturbed, disturbed = memories[..., :-1].chunk(2)
         error = disturbed - undisturbed
         with torch.no_grad():
-            became = F.normalize(error.mean(0), dim=(0, 1))
+            became = F.normalize(error.mean(0).flatten(), dim=0).view_as(self.weakness)
             # an error that has died away altogether says nothing of others
             self.weakness.copy_(torch.where(became.any(), became, self.weakness))
         # the least error keeps the root's slope finite where all is forgotten at once

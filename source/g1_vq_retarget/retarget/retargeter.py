@@ -12,6 +12,7 @@ import torch
 from g1_vq_retarget.data.features import RootStart
 from g1_vq_retarget.errors import UserError
 from g1_vq_retarget.motion import HumanClip, Provenance, RobotClip, resample
+from g1_vq_retarget.motion.projection import Projected, project_clip
 from g1_vq_retarget.retarget.tokens import MotionTokens
 from g1_vq_retarget.robot import index_by_name
 from g1_vq_retarget.training.checkpoint import load_checkpoint
@@ -67,9 +68,7 @@ class Retargeter:
         """Nominal rate of the tokens."""
         return self.model.bits_per_second(self.spec.fps)
 
-    def retarget(
-        self, clip: HumanClip | RobotClip, fps: float | None = None, levels: int | None = None
-    ) -> Retargeted:
+    def retarget(self, clip: HumanClip | RobotClip, fps: float | None = None, levels: int | None = None) -> Retargeted:
         """Encode and decode: exactly `decode(encode(clip, levels), fps)`."""
         tokens = self.encode(clip, levels)
         motion, held = self.decode(tokens, fps)
@@ -157,7 +156,8 @@ class Retargeter:
             )
         covered = len(tokens.tokens) * self.model.downsample
         sizes = self.model.quantizer.codebook_sizes
-        if tokens.codebook_sizes != sizes[: len(tokens.codebook_sizes)] or tokens.fps != self.spec.fps or not 0 < tokens.frames <= covered:
+        first = sizes[: len(tokens.codebook_sizes)]
+        if tokens.codebook_sizes != first or tokens.fps != self.spec.fps or not 0 < tokens.frames <= covered:
             raise UserError(
                 f"tokens of '{tokens.name}' tell {tokens.frames} frames at {tokens.fps:g} fps of "
                 f"{tokens.codebook_sizes}; of this model they can be 1 to {covered} at {self.spec.fps:g} fps of {sizes}"
@@ -173,3 +173,14 @@ class Retargeter:
         joints = np.clip(motion.joint_pos, lower, upper)
         excess = np.abs(joints - motion.joint_pos)
         return replace(motion, joint_pos=joints), Held(float((excess > 0).mean()), float(excess.max()))
+
+    def project(self, motion: RobotClip) -> Projected:
+        """A decoded motion made to stand on its feet, see `project_clip`.
+
+        Raises:
+            UserError: the model codes no root, or joints without a link table: nothing is known of feet and floor.
+        """
+        if self.robot is None or not self.spec.root:
+            lacks = "the joints have no link table" if self.robot is None else "it codes no root"
+            raise UserError(f"{self.checkpoint.path}: {lacks}, so feet and floor are not known; leave out --project")
+        return project_clip(motion, self.robot)

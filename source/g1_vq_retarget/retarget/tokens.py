@@ -62,7 +62,7 @@ class MotionTokens:
             raise UserError(f"{where}: frames, fps and start must be finite numbers")
         if self.tokens.ndim != 2 or self.tokens.shape[1] != levels or self.tokens.dtype.kind not in "iu":
             raise UserError(f"{where}: tokens must be integers (steps, {levels}), they are {self.tokens.shape}")
-        if len(self.tokens) == 0:
+        if self.tokens.size == 0:
             raise UserError(f"{where}: holds no tokens")
         if ((self.tokens < 0) | (self.tokens >= np.array(self.codebook_sizes))).any():
             raise UserError(f"{where}: a token lies outside its vocabulary {self.codebook_sizes}")
