@@ -180,6 +180,12 @@ def test_without_a_root_stream_the_robot_stays_where_it_starts(folder: DataFolde
 # Limits
 
 
+def test_without_a_root_stream_nothing_is_projected(folder: DataFolder, tmp_path: Path, clip: Clip) -> None:
+    retargeter = Retargeter(save_started(tmp_path / "joints.safetensors", folder, tiny_model(root=False)))
+    with pytest.raises(UserError, match="codes no root"):
+        retargeter.project(retargeter.retarget(clip).motion)
+
+
 def test_joints_are_held_at_their_limits_and_what_was_held_is_told(
     folder: DataFolder, tmp_path: Path, clip: Clip
 ) -> None:

@@ -104,6 +104,7 @@ def test_observations() -> None:
     near(observations.motion_anchor_pos_b(place, heading, t((1, 2, 3))), (2, 0, 3))
     near(observations.motion_anchor_ori_b(heading, t(IDENTITY)), (0, 1, -1, 0, 0, 0))
     near(observations.motion_anchor_ori_b(heading, heading), (1, 0, 0, 1, 0, 0))
+    near(observations.motion_anchor_ori_b(heading, t(FORWARD)), (0, 1, 0, 0, -1, 0))
     near(observations.robot_body_pos_b(place, heading, t([(1, 2, 3), (1, 0, 0)])), (2, 0, 3, 0, 0, 0))
     quats = t([IDENTITY, LEFT])
     near(observations.robot_body_ori_b(heading, quats), (0, 1, -1, 0, 0, 0, 1, 0, 0, 1, 0, 0))

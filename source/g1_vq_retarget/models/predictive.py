@@ -38,7 +38,7 @@ LIKELIHOOD = 5e-4
 # An error of the memory must not grow: decoders round otherwise than the encoder did, and tokens get spoiled. Where
 # it would shrink by less than this a step, training pays so much for the square of the difference; looked at over so
 # many rows and steps, with errors of this size.
-LARGEST_GROWTH, GROWTH_COST = 0.98, 10.0
+LARGEST_GROWTH, GROWTH_COST = 0.99, 3.0
 GROWTH_ROWS, GROWTH_STEPS, SMALL_ERROR = 8, 12, 1e-2
 # Deviations stay within so many e-folds of what they are on average.
 SCALE_RANGE = 4.0
