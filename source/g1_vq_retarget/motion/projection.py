@@ -34,8 +34,8 @@ HOLD_COST, RISE_COST, BOUND_COST, SETTLED_COST = 30.0, 5.0, 300.0, 1e5
 # Of a motor's speed so much is used.
 SPEED_SHARE = 0.98
 # Steps of Gauss and Newton at most, and the largest change (rad, m) after which no other follows; a step leads out of
-# the floor at most so far, m, and a change of it costs so much of what changes do.
-STEPS, ENOUGH, RETREAT, DAMPING = 10, 1e-4, 0.03, 1.0
+# the floor at most so far, m, and each of its changes costs so many times what changes do at all (Levenberg's damping).
+STEPS, ENOUGH, RETREAT, DAMPING = 12, 5e-4, 0.03, 4.0
 # Frames solved at a time, those they look ahead, and those before that stay: second differences reach so far.
 PIECE, AHEAD, HELD = 1500, 100, 2
 
@@ -169,7 +169,8 @@ class _Problem:
             poses = self._poses(frames, change)
             points = self._points(poses)
             # what was lifted stays a row while it presses on the floor, so that it does not fall back and in again
-            lifted = pressed | (~lifted & (self._below(points)[..., 2] < 0))
+            height = self._below(points)[..., 2]
+            lifted = pressed | (height < -RETREAT) | (~lifted & (height < 0))
             before = change
             change, pressed = self._step(frames, before, settled, poses, points, lifted)
             if np.abs(change - before).max() < ENOUGH:
