@@ -42,7 +42,7 @@ def study_log(
     ]  # fmt: skip
     return StudyLog(
         experiment, label, "ema", f"config/vq/{experiment}.yaml", seed, protocol, "data/lafan1", {"epochs": 3.0}, rate,
-        [1024], "checkpoints/x", complete, 12.0, lines,
+        [1024], "checkpoints/x", "32-true", complete, 12.0, lines,
         {"train" if protocol == "seed" else "test": metrics} if complete else {},
     )  # fmt: skip
 

@@ -80,6 +80,7 @@ def test_the_rate_is_told_once() -> None:
     [
         (replace(study_log("resnet_fsq"), data="data/other"), "data"),
         (replace(study_log("resnet_fsq"), budget={"minutes": 10.0}), "budget"),
+        (replace(study_log("resnet_fsq"), precision="bf16-mixed"), "precision"),
         (study_log(seed=999, rate=125.0), "bits_per_second"),
         (study_log(seed=999, label="another"), "label"),
     ],

@@ -36,6 +36,8 @@ def test_all_variants_come_with_the_first_seed_first(study: MakeStudy, tmp_path:
 def test_every_run_has_the_same_budget(study: MakeStudy) -> None:
     for run in plan(study(variants=["simple_ema", "resnet_hybrid"], epochs=None, minutes=2.5)):
         assert (run.config.minutes, run.log.budget) == (2.5, {"minutes": 2.5})
+    for run in plan(study(variants=["simple_ema", "resnet_hybrid"], precision="bf16-mixed")):
+        assert run.config.precision == run.log.precision == "bf16-mixed"
     for run in plan(study(variants=["simple_ema", "resnet_hybrid"], epochs=None)):
         assert (run.config.epochs, run.config.minutes, run.log.budget) == (24, None, {"epochs": 24})
 
@@ -126,6 +128,8 @@ def test_a_begun_study_keeps_its_settings(study: MakeStudy) -> None:
         told = r"log_one_seed_1\.json: the study there began with another budget \(.*2.*3.*--results and --checkpoints"
         with pytest.raises(UserError, match=told):
             plan(study(epochs=3))
+        with pytest.raises(UserError, match="began with another precision"):
+            plan(study(precision="bf16-mixed"))
     write_log(run.results, replace(run.log, data="data/other", complete=True))
     with pytest.raises(UserError, match="began with another data"):
         plan(study())

@@ -114,6 +114,7 @@ def by_protocol(logs: Sequence[StudyLog], chosen: Sequence[str] = ()) -> dict[Pr
         if own:
             _require_one(own, "data", f"logs of protocol {protocol}")
             _require_one(own, "budget", f"logs of protocol {protocol}")
+            _require_one(own, "precision", f"logs of protocol {protocol}")
             groups[protocol] = [_experiment(own, name) for name in sorted({log.experiment for log in own}, key=_place)]
     return groups
 
@@ -131,8 +132,9 @@ def unfinished(groups: Mapping[Protocol, Sequence[Experiment]]) -> list[str]:
 
 def budget_of(experiments: Sequence[Experiment]) -> str:
     """What each of the runs was given, in words."""
-    budget = experiments[0].begun[0].budget
-    return ", ".join(f"{value:g} {unit}" for unit, value in budget.items()) + " of training"
+    log = experiments[0].begun[0]
+    budget = ", ".join(f"{value:g} {unit}" for unit, value in log.budget.items())
+    return f"{budget} of training" + ("" if log.precision == "32-true" else f" ({log.precision})")
 
 
 def _place(name: str) -> tuple[int, str]:

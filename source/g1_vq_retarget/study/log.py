@@ -11,6 +11,7 @@ from typing import Literal
 from g1_vq_retarget.configuration import from_dict, to_dict
 from g1_vq_retarget.errors import UserError
 from g1_vq_retarget.files import existing_file, replacing
+from g1_vq_retarget.training.config import Precision
 
 Protocol = Literal["seed", "heldout", "equal-rate"]
 # The split that a protocol's final figures are of.
@@ -45,6 +46,8 @@ class StudyLog:
     """Codes of each level."""
     checkpoint: str
     """Folder of the run, its best checkpoint in it."""
+    precision: Precision = "32-true"
+    """Arithmetic of the networks in training."""
     complete: bool = False
     """Whether the training has used its budget and `final` is measured."""
     seconds: float = 0.0

@@ -13,12 +13,12 @@ from g1_vq_retarget.data.folder import DataFolder
 from g1_vq_retarget.errors import UserError
 from g1_vq_retarget.models.quantizers import build_quantizer
 from g1_vq_retarget.study.log import FINAL_SPLIT, Protocol, StudyLog, log_path, read_log
-from g1_vq_retarget.training.config import TrainConfig
+from g1_vq_retarget.training.config import Precision, TrainConfig
 from g1_vq_retarget.training.run_folder import STATE, check_config, check_data
 
 VARIANTS = ("simple_ema", "resnet_ema", "resnet_rvq", "resnet_fsq", "resnet_lfq", "resnet_hybrid")
 # What the log of a run, begun or finished, must have in common with the run that is asked for.
-SETTINGS = ("label", "quantizer", "protocol", "data", "budget", "bits_per_second", "codebook_sizes")
+SETTINGS = ("label", "quantizer", "protocol", "data", "budget", "precision", "bits_per_second", "codebook_sizes")
 # What stands in labels and not in the names of folders.
 NO_NAME = re.compile(r"[^\w.()+-]+")
 # Rates that differ by less than this share are equal.
@@ -43,6 +43,8 @@ class Study:
     """Budget of a run: passes over the data; 24 where neither this nor --minutes is told."""
     minutes: float | None = None
     """Budget of a run: time to train, validation not counted."""
+    precision: Precision = "32-true"
+    """Arithmetic of the networks in training; figures are measured in float32."""
     workers: int | None = None
     """Runs at a time, which share cores and GPUs; by default as many as there are GPUs (ray: or machines), else 1."""
     engine: Literal["local", "ray"] = "local"
@@ -156,7 +158,8 @@ def _run(study: Study, folder: DataFolder, experiment: str, preset: Path, config
     label = config.label or preset.stem
     run = study.checkpoints / f"{NO_NAME.sub('-', label)}_{model.quantizer.kind}_seed_{seed}"
     epochs = TrainConfig().epochs if study.epochs is None else study.epochs
-    config = replace(config, data=study.data, run=run, label=label, seed=seed, epochs=epochs, minutes=study.minutes)
+    config = replace(config, data=study.data, run=run, label=label, seed=seed)
+    config = replace(config, epochs=epochs, minutes=study.minutes, precision=study.precision)
     # what began and has not come to its first checkpoint is begun again
     resume = (run / STATE).is_file()
     config = replace(config, resume=resume, overwrite=not resume and not (run / "last.safetensors").exists())
@@ -172,6 +175,7 @@ def _run(study: Study, folder: DataFolder, experiment: str, preset: Path, config
         bits_per_second=quantizer.bits * folder.fps / model.network.downsample,
         codebook_sizes=list(quantizer.codebook_sizes),
         checkpoint=str(run),
+        precision=study.precision,
     )
     return Run(config, log, study.results)
 

@@ -10,6 +10,8 @@ from g1_vq_retarget.data.motion_files import MotionWindowConfig
 from g1_vq_retarget.models import ModelConfig
 from g1_vq_retarget.training.losses import LossConfig
 
+Precision = Literal["32-true", "bf16-mixed"]
+
 
 @dataclass
 class OptimizerConfig:
@@ -61,7 +63,7 @@ class TrainConfig:
     """Train on windows with left and right exchanged, too."""
     validate_every: int = 1
     """Epochs between evaluations on the val split, or what stands in for it."""
-    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    precision: Precision = "32-true"
     """Arithmetic of the networks; the quantizer always computes in float32."""
     wandb: str = ""
     """Weights & Biases project that the TensorBoard figures are also sent to (needs `pip install wandb`)."""
