@@ -84,6 +84,7 @@ class PredictiveResidual(Quantizer):
         super().__init__(config)
         self.config = config
         self.codebook_sizes = (config.codebook_size,) * config.levels
+        self.reach = config.memory
         self.prediction = Prediction(dim, config.memory, config.predictor_width)
         self.codebooks = nn.Parameter(torch.zeros(config.levels, config.codebook_size, dim))
         self.usage = nn.Buffer(torch.ones(config.levels, config.codebook_size))
@@ -133,6 +134,14 @@ class PredictiveResidual(Quantizer):
         return torch.stack(latents, 1) if latents else told
 
     @torch.no_grad()
+    def decode_next(self, tokens: Tensor, past: Tensor) -> Tensor:
+        memory = self._empty_memory(past)
+        known = self._marked(past[:, -self.reach :], tokens.shape[-1]).flip(1)
+        memory[:, : known.shape[1]] = known
+        mean, deviation = self.prediction(memory.flatten(1))
+        return mean + deviation * self._told(tokens[:, None])[:, 0]
+
+    @torch.no_grad()
     def place_codes(self, latents: Tensor) -> None:
         """Fit the linear prediction, and place the codes on what it leaves over, level after level."""
         variance = latents.flatten(0, 1).var(0)
@@ -158,10 +167,6 @@ class PredictiveResidual(Quantizer):
             centres, _ = kmeans(rest[None], self.config.codebook_size, self.config.kmeans_iters)
             codebook.copy_(centres[0] / deviation)
             rest = rest - centres[0][torch.cdist(rest, centres[0]).argmin(1)]
-
-    def _quantize(self, latent: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        codes, tokens = self._encode(latent, self.config.levels, self.config.beam)
-        return codes, tokens, latent.new_zeros(())
 
     @torch.no_grad()
     def _encode(self, latent: Tensor, levels: int, beam: int) -> tuple[Tensor, Tensor]:

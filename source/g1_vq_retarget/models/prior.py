@@ -20,7 +20,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from g1_vq_retarget.models.predictive import PredictiveResidual
 from g1_vq_retarget.models.quantizer import Quantizer
 from g1_vq_retarget.models.vqvae import DualEncoderVQVAE
 
@@ -192,8 +191,8 @@ class TokenPrior(nn.Module):
                 parts.append(choose(step, part, self.logits(context, told, part)[:, 0]))
                 told = told + self._embedded(torch.stack(parts, -1)[:, None], part, part + 1)
             tokens.append(self.join(torch.stack(parts, -1)))
-            latent = next_latent(quantizer, tokens[-1], latents)
-            latents = torch.cat([latents, latent[:, None]], 1)[:, -max(self.reach, _memory(quantizer)) :]
+            latent = quantizer.decode_next(tokens[-1], latents)
+            latents = torch.cat([latents, latent[:, None]], 1)[:, -max(self.reach, quantizer.reach) :]
             history = self.history(latents)[:, -self.reach :]
         self.train(training)
         return torch.stack(tokens, 1) if tokens else torch.zeros(batch, 0, len(self.parts), dtype=torch.long)
@@ -245,21 +244,3 @@ def build_prior(model: DualEncoderVQVAE, config: PriorConfig, levels: int | None
     scalars = quantizer.fsq_levels if quantizer.kind in ("fsq", "hybrid") else []
     parts = [*scalars, *([size] for size in model.quantizer.codebook_sizes[len(scalars) :])]
     return TokenPrior(model.config.network.latent_dim, parts[:levels], config)
-
-
-def next_latent(quantizer: Quantizer, tokens: Tensor, past: Tensor) -> Tensor:
-    """(B, C) the latent of a step's tokens (B, l), after the decoded latents (B, t, C) of some steps before it.
-
-    The end of `decode` of the whole sequence, if `past` reaches back as far as the quantizer looks.
-    """
-    if not isinstance(quantizer, PredictiveResidual):
-        return quantizer.decode(tokens[:, None])[:, 0]
-    # the memory before a step that is yet to be told
-    known = quantizer._memories(F.pad(past[:, -_memory(quantizer) :], (0, 0, 0, 1)), tokens.shape[-1])[:, -1]
-    mean, deviation = quantizer.prediction(known)
-    return mean + deviation * quantizer._told(tokens[:, None])[:, 0]
-
-
-def _memory(quantizer: Quantizer) -> int:
-    """Steps that a quantizer looks back on when it decodes."""
-    return quantizer.config.memory if isinstance(quantizer, PredictiveResidual) else 0

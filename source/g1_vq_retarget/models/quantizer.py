@@ -79,6 +79,8 @@ class Quantizer(nn.Module, ABC):
     """Latents to tokens and back. Always computes in float32."""
 
     codebook_sizes: tuple[int, ...]
+    reach: int = 0
+    """Steps that `decode` looks back on."""
 
     def __init__(self, config: QuantizerConfig) -> None:
         super().__init__()
@@ -90,21 +92,12 @@ class Quantizer(nn.Module, ABC):
         """Nominal bits a step: the sum of log2 of the codebook sizes."""
         return sum(math.log2(size) for size in self.codebook_sizes)
 
+    @abstractmethod
     def forward(self, latent: Tensor, levels: int | None = None, followers: int = 0) -> Quantized:
         """Quantize (B, T, C) with the first `levels` levels, by default all; fewer carry no gradient.
 
         `followers`: how many of the last rows are a human's, which kinds may treat apart in training.
         """
-        with torch.autocast(latent.device.type, enabled=False):
-            latent = latent.float()
-            codes, tokens, code_loss = self._quantize(latent.detach())
-            codes, latent = codes.detach(), self._coded(latent)
-            loss = self.commitment * F.mse_loss(latent, codes) + code_loss
-            through = rotate_to(latent, codes) if self.rotation_trick else latent + (codes - latent).detach()
-            if levels is not None:
-                tokens = tokens[..., :levels]
-                through = self.decode(tokens)
-        return Quantized(through, tokens, loss)
 
     @abstractmethod
     def decode(self, tokens: Tensor) -> Tensor:
@@ -116,6 +109,34 @@ class Quantizer(nn.Module, ABC):
     @abstractmethod
     def place_codes(self, latents: Tensor) -> None:
         """Place the codes before training, on latents (B, T, C) of the training data."""
+
+    @abstractmethod
+    def decode_next(self, tokens: Tensor, past: Tensor) -> Tensor:
+        """(B, C) the latent of a step's tokens (B, l): the last of `decode` of the whole sequence.
+
+        Args:
+            past: (B, t, C) latents decoded from the steps before it, the last `reach` of them at least, if there are so
+                many.
+        """
+
+
+class StepQuantizer(Quantizer):
+    """Each step is told for itself, whatever was before it."""
+
+    def forward(self, latent: Tensor, levels: int | None = None, followers: int = 0) -> Quantized:
+        with torch.autocast(latent.device.type, enabled=False):
+            latent = latent.float()
+            codes, tokens, code_loss = self._quantize(latent.detach())
+            codes, latent = codes.detach(), self._coded(latent)
+            loss = self.commitment * F.mse_loss(latent, codes) + code_loss
+            through = rotate_to(latent, codes) if self.rotation_trick else latent + (codes - latent).detach()
+            if levels is not None:
+                tokens = tokens[..., :levels]
+                through = self.decode(tokens)
+        return Quantized(through, tokens, loss)
+
+    def decode_next(self, tokens: Tensor, past: Tensor) -> Tensor:
+        return self.decode(tokens[:, None])[:, 0]
 
     def _coded(self, latent: Tensor) -> Tensor:
         """The part of latents (B, T, C) that tokens can tell: gradients must not push the encoder where none looks."""

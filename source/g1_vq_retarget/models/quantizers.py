@@ -12,7 +12,7 @@ from vector_quantize_pytorch import FSQ, LFQ, ResidualVQ, VectorQuantize
 
 from g1_vq_retarget.errors import UserError
 from g1_vq_retarget.models.predictive import PredictiveResidual
-from g1_vq_retarget.models.quantizer import Quantizer, QuantizerConfig
+from g1_vq_retarget.models.quantizer import Quantizer, QuantizerConfig, StepQuantizer
 
 
 def build_quantizer(dim: int, config: QuantizerConfig) -> Quantizer:
@@ -21,7 +21,7 @@ def build_quantizer(dim: int, config: QuantizerConfig) -> Quantizer:
     return kinds.get(config.kind, Residual)(dim, config)
 
 
-class Residual(Quantizer):
+class Residual(StepQuantizer):
     """Codebooks, each for what the ones before left over; with one level, plain vector quantization."""
 
     def __init__(self, dim: int, config: QuantizerConfig) -> None:
@@ -63,7 +63,7 @@ class Residual(Quantizer):
         return codes, tokens, losses.sum()
 
 
-class _Projected(Quantizer):
+class _Projected(StepQuantizer):
     """Codes of a few directions of the latent: a linear way in and a linear way back."""
 
     def __init__(self, dim: int, directions: int, config: QuantizerConfig) -> None:
@@ -182,7 +182,7 @@ class Sign(_Projected):
         return deviation, deviation * math.sqrt(2 / math.pi)
 
 
-class Hybrid(Quantizer):
+class Hybrid(StepQuantizer):
     """Scalars for the coarse part, residual codebooks for what is left."""
 
     def __init__(self, dim: int, config: QuantizerConfig) -> None:
