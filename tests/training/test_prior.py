@@ -222,12 +222,15 @@ def test_a_spoiled_or_absent_prior_is_refused(trained: Path, checkpoint: Checkpo
         shutil.copy(file, tmp_path)
     copy = tmp_path / trained.name
     copy.write_bytes(trained.read_bytes()[:-4])
+    with pytest.raises(UserError, match=r"prior\.safetensors: damaged"):
+        load_prior(copy, checkpoint)
+    copy.write_bytes(trained.read_bytes()[:-4] + bytes([7, 7, 7, 7]))
     with pytest.raises(UserError, match=r"is not the file that prior\.json was written for"):
         load_prior(copy, checkpoint)
     shutil.copy(trained, copy)
     card = json.loads(copy.with_suffix(".json").read_text())
     for change, told in (
-        ({"format_version": 99}, "is no prior of format_version 1"),
+        ({"format_version": 99}, "prior format_version is 99"),
         ({"prior": {"width": 24}}, "does not fit prior.json"),
         ({"prior": {"girth": 24}}, "unknown key girth"),
     ):

@@ -54,6 +54,7 @@ class MotionLibrary:
         root: index of the root among the bodies.
         first, length: (C,) int64.
         frames: all F frames, of which no two clips share one.
+        embedding: (F, D) the quantized latent that each frame was decoded from, of motion from tokens.
     """
 
     names: tuple[str, ...]
@@ -66,6 +67,7 @@ class MotionLibrary:
     first: Tensor
     length: Tensor
     frames: MotionFrames
+    embedding: Tensor | None = None
 
     @classmethod
     def of(
@@ -138,12 +140,16 @@ class MotionLibrary:
     def __len__(self) -> int:
         return len(self.names)
 
-    def at(self, clip: Tensor, frame: Tensor) -> MotionFrames:
-        """The motion at frames of clips: indices of any shapes that broadcast, in whose shape the answer comes.
+    def index(self, clip: Tensor, frame: Tensor) -> Tensor:
+        """Where in `frames` the frames of clips are: indices of any shapes that broadcast, in whose shape they come.
 
         A frame beyond a clip's end is its last, one before its beginning its first: clips never run into one another.
         """
-        index = self.first[clip] + torch.minimum(frame.clamp(min=0), self.length[clip] - 1)
+        return self.first[clip] + torch.minimum(frame.clamp(min=0), self.length[clip] - 1)
+
+    def at(self, clip: Tensor, frame: Tensor) -> MotionFrames:
+        """The motion at frames of clips, see `index`."""
+        index = self.index(clip, frame)
         return MotionFrames(*(values[index] for values in self.frames))
 
     @property
