@@ -48,7 +48,7 @@ def test_windows_of_whole_clips_are_cut_from_what_the_clip_decodes_to(
     with torch.no_grad():
         alone = model.decode(model.encode_robot(clip).tokens, sequence.frames)[0]
     for row, window in zip(sequence.rows, sequence.cut(alone.numpy()), strict=True):
-        torch.testing.assert_close(decoded[int(row)], torch.from_numpy(window), atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(decoded[int(row)], torch.from_numpy(window), atol=1e-5, rtol=1e-5)
 
 
 def test_whole_clips_have_the_tokens_of_their_length(folder: DataFolder, model: DualEncoderVQVAE) -> None:

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from g1_vq_retarget.data.features import FeatureSpec
 from g1_vq_retarget.data.folder import Split
 
 
@@ -53,6 +54,19 @@ def robot_sequences(split: Split) -> list[Sequence]:
 def paired_sequences(split: Split) -> list[Sequence]:
     """The sequences of the windows that have a human side; rows are those of `split.human`."""
     return _joined(split, np.asarray(split.human_rows))
+
+
+def truth_of(split: Split, spec: FeatureSpec, sequence: Sequence, human: bool = False) -> np.ndarray:
+    """(frames, D) normalised robot features of a whole sequence; with `human` it is one of `paired_sequences`."""
+    rows, offsets = sequence.locate(np.arange(sequence.frames))
+    rows = np.asarray(split.human_rows)[rows] if human else rows
+    return split.robot_features(rows, spec, offsets)
+
+
+def human_side_of(split: Split, spec: FeatureSpec, sequence: Sequence) -> np.ndarray:
+    """(frames, H) normalised human features of a whole sequence of `paired_sequences`."""
+    rows, offsets = sequence.locate(np.arange(sequence.frames))
+    return split.human_features(rows, spec, offsets)
 
 
 def _joined(split: Split, robot_rows: np.ndarray) -> list[Sequence]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from g1_vq_retarget.data.features import FeatureSpec, RootStart
 from g1_vq_retarget.data.folder import Split
+from g1_vq_retarget.data.sequences import truth_of
 from g1_vq_retarget.models import DualEncoderVQVAE
 from g1_vq_retarget.motion import Provenance
 from g1_vq_retarget.motion.root import heading
@@ -55,9 +56,7 @@ def root_drift(
     length = round(seconds * spec.fps)
     found = []
     for clip in decoded_clips(model, split, spec, human, levels):
-        rows, offsets = clip.sequence.locate(np.arange(clip.sequence.frames))
-        rows = np.asarray(split.human_rows)[rows] if human else rows
-        truth = split.robot_features(rows, spec, offsets)
+        truth = truth_of(split, spec, clip.sequence, human)
         decoded = clip.motion.numpy()
         for begin in range(0, clip.sequence.frames - length + 1, length):
             stretch = slice(begin, begin + length)

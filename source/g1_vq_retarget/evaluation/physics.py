@@ -11,6 +11,7 @@ import torch
 
 from g1_vq_retarget.data.features import FeatureSpec, RootStart
 from g1_vq_retarget.data.folder import Split
+from g1_vq_retarget.data.sequences import truth_of
 from g1_vq_retarget.models import DualEncoderVQVAE
 from g1_vq_retarget.motion import Provenance, RobotClip
 from g1_vq_retarget.motion.projection import project_clip
@@ -77,9 +78,7 @@ def decoded_quality(
 def _coded_clips(model: DualEncoderVQVAE, split: Split, spec: FeatureSpec, human: bool) -> Iterator[_Coded]:
     """Clip by clip."""
     for clip in decoded_clips(model, split, spec, human):
-        rows, offsets = clip.sequence.locate(np.arange(clip.sequence.frames))
-        rows = np.asarray(split.human_rows)[rows] if human else rows
-        yield _Coded(split.robot_features(rows[None], spec, offsets[None]), clip.motion.numpy()[None])
+        yield _Coded(truth_of(split, spec, clip.sequence, human)[None], clip.motion.numpy()[None])
 
 
 @torch.no_grad()

@@ -128,11 +128,11 @@ class DualEncoderVQVAE(nn.Module):
 
         `levels`: only so many tokens a step, for a lower rate.
         """
-        return self.quantizer(self.robot_encoder(self._fill(robot)), levels)
+        return self.quantizer(self.robot_encoder(self.fill(robot)), levels)
 
     def encode_human(self, human: Tensor, levels: int | None = None) -> Quantized:
         """Tokens of human features (B, T, H) of any length; `levels` as in `encode_robot`."""
-        return self.quantizer(self.human_encoder(self._fill(human)), levels)
+        return self.quantizer(self.human_encoder(self.fill(human)), levels)
 
     def motion_of(self, quantized: Quantized) -> Tensor:
         """Robot features (B, T, D) of what a quantizer returned; as `decode`, which starts from the tokens alone."""
@@ -145,6 +145,7 @@ class DualEncoderVQVAE(nn.Module):
         """
         return self.motion_of(Quantized(self.quantizer.decode(tokens), tokens, tokens.new_zeros(())))[:, :frames]
 
-    def _fill(self, features: Tensor) -> Tensor:
+    def fill(self, features: Tensor) -> Tensor:
+        """Features (B, T, D), the last frame repeated until whole steps of latents come of them."""
         missing = -features.shape[1] % self.downsample
         return torch.cat([features, features[:, -1:].expand(-1, missing, -1)], dim=1)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from g1_vq_retarget.errors import UserError
 from g1_vq_retarget.motion import HumanClip, MotionError, RobotClip
@@ -24,10 +27,11 @@ _WEIGHTS = ".safetensors"
 
 
 def load_library(
-    motion: Path,
+    motion: Path | Sequence[Path],
     fps: float,
     *,
-    from_tokens: Path | None = None,
+    from_tokens: Path | Sequence[Path] | None = None,
+    embedding: bool = False,
     joint_names: Sequence[str] | None = None,
     body_names: Sequence[str] | None = None,
     device: str | torch.device = "cpu",
@@ -37,24 +41,40 @@ def load_library(
 
     Args:
         motion, from_tokens, options: as of `robot_motion`.
+        embedding: keep the quantized latent of each frame, too; the library's frame has that of the step it lies in.
         fps, joint_names, body_names, device: as of `MotionLibrary.of`.
 
     Raises:
-        UserError: as of `robot_motion` and `MotionLibrary.of`; one line, naming the file or the clip.
+        UserError: as of `robot_motion` and `MotionLibrary.of`; an embedding of motion that is not from tokens. One
+            line, naming the file or the clip.
     """
-    return MotionLibrary.of(
-        robot_motion(motion, from_tokens, device=device, options=options),
-        fps,
-        robot=(options or {}).get("robot"),
-        joint_names=joint_names,
-        body_names=body_names,
-        device=device,
-    )
+    robot = (options or {}).get("robot")
+    latents: list[Tensor] = []  # of the library's rate, clip after clip
+
+    def clips() -> Iterator[RobotClip]:
+        if not embedding:
+            yield from robot_motion(motion, from_tokens, device=device, options=options)
+            return
+        if not from_tokens:
+            raise UserError(
+                "--observe tokens: the motion is not from tokens; give a trained model as --motion and --from-tokens"
+            )
+        model = _model(motion, device, options or {})
+        for clip, tokens in _decoded(model, _several(from_tokens), options or {}):
+            latents.append(_latents(model, tokens, fps))
+            yield clip
+
+    library = MotionLibrary.of(clips(), fps, robot=robot, joint_names=joint_names, body_names=body_names, device=device)
+    if not embedding:
+        return library
+    lengths = library.length.tolist()
+    parts = [latent[:length] for latent, length in zip(latents, lengths, strict=True)]
+    return replace(library, embedding=torch.cat(parts).to(library.length.device))
 
 
 def robot_motion(
-    motion: Path,
-    from_tokens: Path | None = None,
+    motion: Path | Sequence[Path],
+    from_tokens: Path | Sequence[Path] | None = None,
     *,
     device: str | torch.device = "cpu",
     options: ReadOptions | None = None,
@@ -62,10 +82,10 @@ def robot_motion(
     """Clips of a robot, read one at a time. One in a folder is named by its place there, without the suffix.
 
     Args:
-        motion: a file of robot motion, of any format, or a folder of such; with `from_tokens` a run folder or a
-            checkpoint.
-        from_tokens: what that model decodes: token files, or human or robot motion that it encodes before; one file
-            or a folder of them.
+        motion: a file of robot motion, of any format, or a folder of such, or several of these; with `from_tokens` a
+            run folder or a checkpoint.
+        from_tokens: what that model decodes: token files, or human or robot motion that it encodes before; one file,
+            a folder of them, or several of these.
         device: where the model runs.
         options: what the files may leave untold, see `load_motions`.
 
@@ -73,23 +93,56 @@ def robot_motion(
         UserError: nothing there, a file that cannot be read, human motion without a model, or tokens of other weights.
     """
     options = options or {}
-    if from_tokens is None:
-        if motion.suffix == _WEIGHTS or (motion.is_dir() and any(motion.glob(f"*{_WEIGHTS}"))):
-            raise UserError(f"--motion {motion}: is a trained model; say with --from-tokens what it shall decode")
-        yield from _from_files(motion, options)
+    if from_tokens:
+        for clip, _ in _decoded(_model(motion, device, options), _several(from_tokens), options):
+            yield clip
         return
-    model = Retargeter(motion, device=str(device))
+    for path in _several(motion):
+        yield from _from_files(path, options)
+
+
+def _several(paths: Path | Sequence[Path]) -> Sequence[Path]:
+    return [paths] if isinstance(paths, Path) else paths
+
+
+def _model(motion: Path | Sequence[Path], device: str | torch.device, options: ReadOptions) -> Retargeter:
+    path, *more = _several(motion)
+    if more:
+        raise UserError(f"--motion {more[0]}: with --from-tokens, --motion is one trained model, {path} is another")
+    model = Retargeter(path, device=str(device))
     if model.robot != (options.get("robot") or load_robot()):
-        raise UserError(f"--motion {motion}: was trained for another robot; its motion cannot be tracked here")
-    for name, path in _named(from_tokens):
+        raise UserError(f"--motion {path}: was trained for another robot; its motion cannot be tracked here")
+    return model
+
+
+def _decoded(
+    model: Retargeter, paths: Sequence[Path], options: ReadOptions
+) -> Iterator[tuple[RobotClip, MotionTokens]]:
+    """What a model decodes of files, with the tokens it decodes."""
+    for name, path in (named for given in paths for named in _named(given)):
         if _is_tokens(path):
-            yield replace(model.decode(MotionTokens.load(path))[0], name=name)
+            tokens = MotionTokens.load(path)
+            yield replace(model.decode(tokens)[0], name=name), tokens
             continue
         for called, clip in _clips(name, path, options):
-            yield replace(model.retarget(clip).motion, name=called)
+            motion, tokens, _ = model.retarget(clip)
+            yield replace(motion, name=called), tokens
+
+
+@torch.inference_mode()
+def _latents(model: Retargeter, tokens: MotionTokens, fps: float) -> Tensor:
+    """(T, D) the latent of the step that each frame lies in, at another rate; T has all of the motion, and may more."""
+    steps = torch.from_numpy(tokens.tokens.astype(np.int64))[None].to(model.device)
+    latent = model.model.quantizer.decode(steps)[0]
+    frames = np.arange(math.ceil(tokens.frames * fps / tokens.fps) + 1)
+    # a time that should be a step's first may come out a little before it
+    step = (frames / fps * tokens.fps / model.model.downsample + 1e-6).astype(np.int64)
+    return latent[torch.from_numpy(step.clip(max=len(latent) - 1)).to(latent.device)].clone()
 
 
 def _from_files(motion: Path, options: ReadOptions) -> Iterator[RobotClip]:
+    if motion.suffix == _WEIGHTS or (motion.is_dir() and any(motion.glob(f"*{_WEIGHTS}"))):
+        raise UserError(f"--motion {motion}: is a trained model; say with --from-tokens what it shall decode")
     for name, path in _named(motion):
         if _is_tokens(path):
             raise UserError(f"{path}: holds tokens; give the model that made them as --motion, this as --from-tokens")

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import abc
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from g1_vq_retarget.data.features import FeatureSpec
 from g1_vq_retarget.data.folder import Split
-from g1_vq_retarget.data.sequences import Sequence, paired_sequences, robot_sequences
+from g1_vq_retarget.data.sequences import Sequence, human_side_of, paired_sequences, robot_sequences, truth_of
 from g1_vq_retarget.models import DualEncoderVQVAE, Quantized
 
 BATCH = 128
@@ -78,19 +79,35 @@ def decoded_clips(
     model: DualEncoderVQVAE, split: Split, spec: FeatureSpec, human: bool = False, levels: int | None = None
 ) -> Iterator[DecodedClip]:
     """The whole clips of a split, or of what has a human side in it, decoded from the robot's or the human's tokens."""
-    device = next(model.parameters()).device
-    features, encode = _side(model, split, human)
+    encoder = model.human_encoder if human else model.robot_encoder
     for group in _grouped(paired_sequences(split) if human else robot_sequences(split)):
-        frames = np.arange(max(sequence.frames for sequence in group))
-        # filled up by repeating the last frame, as the model does with its last step
-        places = [sequence.locate(np.minimum(frames, sequence.frames - 1)) for sequence in group]
-        rows, offsets = (np.stack(part) for part in zip(*places, strict=True))
-        quantized = encode(torch.from_numpy(features(rows, spec, offsets)).to(device), levels)
-        motion = model.motion_of(quantized).cpu()
-        for place, sequence in enumerate(group):
-            steps = -(-sequence.frames // model.downsample)
-            tokens = quantized.tokens[place, :steps].cpu()
-            yield DecodedClip(sequence, motion[place, : sequence.frames], tokens, quantized.loss.item())
+        features = [
+            human_side_of(split, spec, sequence) if human else truth_of(split, spec, sequence) for sequence in group
+        ]
+        for sequence, quantized in zip(group, coded_alike(model, encoder, features, levels), strict=True):
+            motion = model.motion_of(quantized)[0, : sequence.frames].cpu()
+            yield DecodedClip(sequence, motion, quantized.tokens[0].cpu(), quantized.loss.item())
+
+
+@torch.no_grad()
+def coded_alike(
+    model: DualEncoderVQVAE, encoder: nn.Module, features: abc.Sequence[np.ndarray], levels: int | None = None
+) -> list[Quantized]:
+    """Features (T, D) of some sequences, each coded as it would be alone: a closed loop goes through them only once.
+
+    Returns:
+        For each, latents (1, T', C), tokens (1, T', L) and the loss of all.
+    """
+    device = next(model.parameters()).device
+    latents = [encoder(model.fill(torch.from_numpy(one).to(device)[None]))[0] for one in features]
+    longest = max(len(latent) for latent in latents)
+    # what stands behind the end of a sequence changes nothing in it
+    filled = [latent[torch.arange(longest, device=device).clamp(max=len(latent) - 1)] for latent in latents]
+    coded = model.quantizer(torch.stack(filled), levels)
+    return [
+        Quantized(coded.latent[row, None, : len(latent)], coded.tokens[row, None, : len(latent)], coded.loss)
+        for row, latent in enumerate(latents)
+    ]
 
 
 @torch.no_grad()
@@ -109,20 +126,13 @@ def _coded(
             yield beside_truth(clip.sequence.rows, windows, clip.tokens, clip.loss)
         return
     device = next(model.parameters()).device
-    features, encode = _side(model, split, human)
+    features = split.human_features if human else split.robot_features
+    encode = model.encode_human if human else model.encode_robot
     for rows in np.array_split(np.arange(len(robot_rows)), -(-len(robot_rows) // BATCH) or 1):
         if len(rows):
             quantized = encode(torch.from_numpy(features(rows, spec)).to(device), levels)
             tokens = quantized.tokens.flatten(0, 1).cpu()
             yield beside_truth(rows, model.motion_of(quantized).cpu(), tokens, quantized.loss.item())
-
-
-def _side(
-    model: DualEncoderVQVAE, split: Split, human: bool
-) -> tuple[Callable[..., np.ndarray], Callable[..., Quantized]]:
-    if human:
-        return split.human_features, model.encode_human
-    return split.robot_features, model.encode_robot
 
 
 def _grouped(sequences: list[Sequence]) -> list[list[Sequence]]:

@@ -8,13 +8,13 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from g1_vq_retarget.data.features import FeatureSpec
 from g1_vq_retarget.data.folder import Split
-from g1_vq_retarget.data.sequences import robot_sequences
+from g1_vq_retarget.data.sequences import robot_sequences, truth_of
 from g1_vq_retarget.models import DualEncoderVQVAE
 from g1_vq_retarget.models.prior import TokenPrior
+from g1_vq_retarget.training.coding import coded_alike
 
 
 class TokenSequence(NamedTuple):
@@ -27,30 +27,18 @@ class TokenSequence(NamedTuple):
 
 def whole_sequences(split: Split, spec: FeatureSpec) -> list[np.ndarray]:
     """(T, D) normalised robot features of each clip of a split, its windows joined again."""
-    joined = []
-    for sequence in robot_sequences(split):
-        rows, frames = sequence.locate(np.arange(sequence.frames))
-        joined.append(split.robot_features(rows[None], spec, frames[None])[0])
-    return joined
+    return [truth_of(split, spec, sequence) for sequence in robot_sequences(split)]
 
 
 @torch.no_grad()
 def code_sequences(
     model: DualEncoderVQVAE, sequences: Sequence[np.ndarray], fps: float, levels: int | None = None
 ) -> list[TokenSequence]:
-    """Tokens of whole sequences (T, D) of robot features, side by side: a closed loop goes through them only once."""
-    device, step = next(model.parameters()).device, model.downsample
-    latents = []
-    for sequence in sequences:
-        filled = np.pad(sequence, ((0, -len(sequence) % step), (0, 0)), mode="edge")
-        latents.append(model.robot_encoder(torch.from_numpy(filled).to(device)[None])[0])
-    # what stands behind the end of a sequence changes nothing in it
-    padded = pad_sequence(latents, batch_first=True)
-    coded = model.quantizer(padded, levels)
-    lengths = [len(latent) for latent in latents]
+    """Tokens of whole sequences (T, D) of robot features, side by side."""
+    coded = coded_alike(model, model.robot_encoder, sequences, levels)
     return [
-        TokenSequence(coded.tokens[row, :steps].cpu(), coded.latent[row, :steps].cpu(), len(sequences[row]) / fps)
-        for row, steps in enumerate(lengths)
+        TokenSequence(one.tokens[0].cpu(), one.latent[0].cpu(), len(sequence) / fps)
+        for one, sequence in zip(coded, sequences, strict=True)
     ]
 
 
