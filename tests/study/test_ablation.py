@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from g1_vq_retarget.errors import UserError
 from g1_vq_retarget.study import ablation, workers
@@ -53,6 +54,15 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def states(rows: list[Row]) -> list[str]:
     return [row.state for row in rows]
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_a_study_that_runs_is_not_begun_another_time(study: MakeStudy, tmp_path: Path) -> None:
+    asked = study()
+    asked.results.mkdir(parents=True)
+    with FileLock(asked.results / ablation.LOCK), pytest.raises(UserError, match="another process runs the study"):
+        run_study(asked)
+    assert states(run_study(asked)) == ["finished"]
 
 
 @pytest.mark.usefixtures("stand_in")

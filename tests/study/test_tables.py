@@ -4,6 +4,7 @@ import csv
 import io
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,20 @@ def test_latex_compiles(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout[-2000:]
     assert (tmp_path / "main.pdf").stat().st_size
     assert "Overfull \\hbox" not in done.stdout
+
+
+def test_a_budget_of_minutes_tells_how_many_epochs_it_was() -> None:
+    timed = [replace(study_log(seed=seed, epochs=epochs), budget={"minutes": 9.0}) for seed, epochs in ((1, 4), (2, 6))]
+    header, row = cells(to_markdown(table(timed)))
+    assert row[header.index("epochs")] == "5"
+    assert "epochs" not in cells(to_markdown(table(LOGS)))[0]
+
+
+def test_who_codes_whole_clips_beside_those_who_do_not_is_told() -> None:
+    clips = study_log("predictive", label="Predictive", coding="clips")
+    assert "Predictive: whole clips are coded" in to_markdown(table([*LOGS, clips]))
+    assert "whole clips" not in to_markdown(table([clips]))
+    assert "whole clips" not in to_markdown(table(LOGS))
 
 
 def test_ours_stands_beside_the_originals_and_neither_is_ranked_against_the_other() -> None:

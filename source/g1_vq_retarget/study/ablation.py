@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import time
 
+from filelock import FileLock, Timeout
+
+from g1_vq_retarget.errors import UserError
 from g1_vq_retarget.study.display import Display, Row
+from g1_vq_retarget.study.log import FINAL_SPLIT
 from g1_vq_retarget.study.plan import Run, Study, plan
 from g1_vq_retarget.study.run import read_pulse
 from g1_vq_retarget.study.workers import LocalWorkers, RayWorkers
 
+# Held, in the folder of results, by whoever runs the study there.
+LOCK = ".lock"
 # Seconds between two looks at what runs.
 LOOK = 0.5
 
@@ -23,14 +29,29 @@ def run_study(study: Study) -> list[Row]:
         Where each run stands, those that failed with the reason.
 
     Raises:
-        UserError: as `plan`, before anything is written; Ray is missing.
+        UserError: as `plan`, before anything is written; another process runs this study; Ray is missing.
     """
     runs = plan(study)
+    study.results.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(study.results / LOCK)
+    try:
+        with lock.acquire(timeout=0):
+            return _run(study, runs)
+    except Timeout as error:
+        raise UserError(
+            f"--results {study.results}: another process runs the study in it; wait for it, or name other folders "
+            "with --results and --checkpoints"
+        ) from error
+
+
+def _run(study: Study, runs: list[Run]) -> list[Row]:
     rows = [Row(run.logged()) for run in runs]
     for row in rows:
         row.state = "finished" if row.log.complete else "waiting"
     waiting = [place for place, row in enumerate(rows) if row.state == "waiting"]
-    with Display(rows, f"{study.data}, protocol {study.protocol}") as display:
+    final = FINAL_SPLIT[study.protocol]
+    told = f"figures of {final} when finished, before of {'a sample of it' if final == 'train' else 'val'}"
+    with Display(rows, f"{study.data}, protocol {study.protocol}; {told}") as display:
         if waiting:
             _train(study, runs, rows, waiting, display)
     display.end()

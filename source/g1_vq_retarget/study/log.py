@@ -56,7 +56,8 @@ class StudyLog:
     """A line an epoch: `epoch`, `step`, `seconds`; `train`, the means of the loss terms; `val`, the metrics of
     `training.metrics.evaluate`. Under protocol seed, `val` is of a fixed sample of the train split."""
     final: dict[str, dict] = field(default_factory=dict)
-    """Metrics of the best checkpoint by split: `train` under protocol seed, else `test`; of all its windows."""
+    """Metrics of the best checkpoint by split: `train` under protocol seed, else `test`; of all its windows. `coding`
+    is `clips` where whole clips were coded and the windows cut from what is decoded, else `windows`."""
 
 
 def log_path(folder: Path, experiment: str, seed: int) -> Path:

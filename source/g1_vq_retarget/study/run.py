@@ -90,7 +90,8 @@ def _measure(run: Run, split: str) -> dict:
     model = checkpoint.model.to("cuda" if torch.cuda.is_available() else "cpu")
     spec, human = checkpoint.spec, checkpoint.info["human_windows"] > 0
     windows, whole_clips = DataFolder(run.config.data).split(split), run.config.crop > 0
-    return evaluate(model, windows, spec, spec.robot_model(), human, whole_clips).metrics
+    metrics = evaluate(model, windows, spec, spec.robot_model(), human, whole_clips).metrics
+    return metrics | {"coding": "clips" if whole_clips else "windows"}
 
 
 def _end_with_input() -> None:

@@ -85,6 +85,7 @@ class Table:
 
 RATE = Column("bits/s", "bits_per_second")
 SEEDS = Column("seeds", "seeds")
+EPOCHS = Column("epochs", "epochs")
 THEIRS = tuple(
     Column(f"{measure.title} %" if key == "dcr" else measure.title, key, measure)
     for key, measure in (
@@ -102,8 +103,10 @@ OURS = (
 
 def final_table(experiments: Sequence[Experiment]) -> Table:
     """The finished runs of one protocol, a line a variant."""
-    columns = (RATE, SEEDS, *THEIRS, *OURS)
     shown = [experiment for experiment in experiments if experiment.finished]
+    # in so many minutes one variant comes further than another
+    reached = [EPOCHS] if "minutes" in shown[0].begun[0].budget else []
+    columns = (RATE, SEEDS, *reached, *THEIRS, *OURS)
     rows = _with_best([Row((experiment.label,), _figures(experiment)) for experiment in shown])
     columns = tuple(column for column in columns if any(column.key in row.figures for row in rows))
     notes: list[str] = list(NOTES)
@@ -112,6 +115,7 @@ def final_table(experiments: Sequence[Experiment]) -> Table:
         notes[-1] += f" The truth's is {truth:.3g}."
     if len({round(experiment.bits_per_second) for experiment in shown}) > 1:
         notes.append(RATES)
+    notes += _coding(shown)
     return Table(shown[0].protocol, _caption(shown), tuple(notes), FINAL_SPLIT[shown[0].protocol], ("method",),
                  columns, rows)  # fmt: skip
 
@@ -140,6 +144,7 @@ def beside_original(experiments: Sequence[Experiment]) -> Table:
     notes = (
         "Mean ± standard deviation over seeds; bold is the best of a column within ours, and within the original's.",
         f"Ours: {windows}; {budget_of(shown)}.",
+        *_coding(shown),
         *original.DEVIATIONS,
     )
     return Table("seed_beside_original", f"The original's table and ours; {MEASURED_ON['seed']}", notes,
@@ -151,6 +156,7 @@ def _figures(experiment: Experiment) -> dict[str, Spread]:
     known = {
         RATE.key: Spread(experiment.bits_per_second, None),
         SEEDS.key: Spread(len(experiment.finished), None),
+        EPOCHS.key: Spread(sum(len(log.epochs) for log in experiment.finished) / len(experiment.finished), None),
     }
     for column in (*THEIRS, *OURS):
         assert column.measure is not None
@@ -193,6 +199,14 @@ def _jerk_of_truth(experiments: Sequence[Experiment]) -> float | None:
         if jerk and ratio:
             return jerk / ratio
     return None
+
+
+def _coding(experiments: Sequence[Experiment]) -> list[str]:
+    """A line where some code whole clips, and so know what was before a window."""
+    whole = [one.label for one in experiments if any(final.get("coding") == "clips" for final in one.finals())]
+    if not whole or len(whole) == len(experiments):
+        return []
+    return [f"{', '.join(whole)}: whole clips are coded, windows cut from them; the others code each window alone."]
 
 
 def _windows(metrics: Mapping) -> str:
