@@ -123,6 +123,8 @@ def test_a_model_that_always_says_the_mean_misses_by_the_variance(split: Split, 
     assert m["root_mse"] == pytest.approx(float(root.square().mean()), rel=1e-5)
     assert m["vel"] == pytest.approx(float(joints.diff(dim=1).square().mean()), rel=1e-4)
     assert m["cross"] == pytest.approx(float(paired.square().mean()), rel=1e-5)
+    assert m["recon_of_pairs"] == pytest.approx(result.recon_per_window[np.asarray(split.human_rows)].mean())
+    assert m["recon_of_pairs"] != m["recon"]
     assert m["jerk"] == m["jerk_ratio"] == 0
     degrees = torch.rad2deg((joints * torch.tensor(spec.robot_std[:29])).abs().mean())
     assert m["joint_error_deg"] == pytest.approx(float(degrees), rel=1e-5)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from g1_vq_retarget.data.features import FeatureSpec
 from g1_vq_retarget.data.folder import Split
+from g1_vq_retarget.errors import UserError
 from g1_vq_retarget.models import DualEncoderVQVAE
 from g1_vq_retarget.robot import RobotModel, forward_kinematics
 from g1_vq_retarget.training.alignment import alignment
@@ -95,6 +96,9 @@ def evaluate(
     was trained with human motion; without, its human encoder says nothing. `whole_clips`: windows are cut from whole
     decoded clips, as `training.coding` has it, instead of being coded each for itself.
 
+    Raises:
+        UserError: the split is empty.
+
     Metrics, for the path from the robot's tokens:
         recon, vel: mean squared error of normalised joints and of their frame-to-frame differences.
         root_mse: mean squared error of the normalised root stream.
@@ -109,9 +113,12 @@ def evaluate(
         usage_deciles: per level, the share of tokens that the most used 10 %, 20 %, … 100 % of the codes carry.
         bits_per_second, entropy_bits_per_second: nominal and empirical (per level, zeroth order), root included.
     For the path from the human's tokens, where there are pairs: the same with `cross_` before, and `cross` itself,
+        recon_of_pairs: recon of the windows that have a human side, which cross is to be compared with.
         align_mse: mean squared distance of the two latents.
         align_infonce: InfoNCE among 64 windows, nats.
     """
+    if not len(split):
+        raise UserError(f"{split.folder.path}: its {split.name} split has no windows; name another or make it again")
     training = model.training
     model.eval()
     paths = {"robot": _Path(spec, robot), "human": _Path(spec, robot)}
@@ -133,6 +140,7 @@ def evaluate(
         cross_per_window = per_row[np.asarray(split.human_rows)]
         cross = {f"cross_{key}": value for key, value in paths["human"].means().items()}
         metrics["cross"] = cross.pop("cross_mse")
+        metrics["recon_of_pairs"] = float(recon_per_window[np.asarray(split.human_rows)].mean())
         metrics |= cross
         metrics |= alignment(*_latents(model, split, spec))
     model.train(training)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import warnings
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -156,14 +157,18 @@ def open_run(config: TrainConfig, folder: DataFolder) -> None:
     shutil.rmtree(config.run / "tensorboard", ignore_errors=True)
     write_text(config.run / "config.yaml", yaml.safe_dump(to_dict(config), sort_keys=False))
     write_text(config.run / "data_manifest.json", json.dumps(folder.manifest, indent=1))
-    packages = ("g1_vq_retarget", "torch", "numpy", "scipy", "vector-quantize-pytorch", "lightning-fabric")
+    write_origin(config.run, ("scipy", "vector-quantize-pytorch", "lightning-fabric"))
+
+
+def write_origin(folder: Path, packages: Sequence[str]) -> None:
+    """Write `origin.json`: versions of Python, this package, torch, numpy and others, git revision, command line."""
     origin = {
         "python": sys.version.split()[0],
-        "packages": {name: version(name) for name in packages},
+        "packages": {name: version(name) for name in ("g1_vq_retarget", "torch", "numpy", *packages)},
         "git_revision": _git_revision(),
         "command": sys.argv,
     }
-    write_text(config.run / "origin.json", json.dumps(origin, indent=1))
+    write_text(folder / "origin.json", json.dumps(origin, indent=1))
 
 
 def _open_wandb(config: TrainConfig) -> None:

@@ -3,6 +3,13 @@
 from mjlab.tasks.registry import register_mjlab_task
 
 from g1_vq_retarget.tasks.mjlab.playback import PLAYBACK_TASK, playback_env_cfg, playback_rl_cfg
+from g1_vq_retarget.tasks.mjlab.runs import TrackingRunner
+from g1_vq_retarget.tasks.mjlab.tracking import (
+    NO_STATE_ESTIMATION_TASK,
+    TRACKING_TASK,
+    tracking_env_cfg,
+    tracking_rl_cfg,
+)
 
 register_mjlab_task(
     task_id=PLAYBACK_TASK,
@@ -10,3 +17,11 @@ register_mjlab_task(
     play_env_cfg=playback_env_cfg(),
     rl_cfg=playback_rl_cfg(),
 )
+for task_id, state_estimation in ((TRACKING_TASK, True), (NO_STATE_ESTIMATION_TASK, False)):
+    register_mjlab_task(
+        task_id=task_id,
+        env_cfg=tracking_env_cfg(state_estimation=state_estimation),
+        play_env_cfg=tracking_env_cfg(state_estimation=state_estimation, play=True),
+        rl_cfg=tracking_rl_cfg(),
+        runner_cls=TrackingRunner,
+    )
