@@ -57,9 +57,10 @@ def epoch_batches(
         yield _mirrored(batch, mirrors, np.concatenate([some[rank::world] for some in exchanged]))
 
 
-def crops_per_epoch(split: Split, batch_size: int, crop: int) -> int:
-    """As many frames as the robot's clips have are seen in an epoch."""
-    return max(1, round(sum(sequence.frames for sequence in robot_sequences(split)) / (batch_size * crop)))
+def crops_per_epoch(split: Split, batch_size: int, crop: int, pairs: int = 0) -> int:
+    """As many frames as the robot's clips have are seen in an epoch; of pairs alone, as those with a human side."""
+    sequences = robot_sequences(split) if batch_size else paired_sequences(split)
+    return max(1, round(sum(sequence.frames for sequence in sequences) / ((batch_size or pairs) * crop)))
 
 
 def crop_batches(
@@ -76,7 +77,7 @@ def crop_batches(
 ) -> Iterator[Batch]:
     """As `epoch_batches`, of stretches of `crop` frames that begin anywhere in the clips, drawn at random.
 
-    Clips shorter than that are left out.
+    Clips shorter than that are left out. With `batch_size` 0 there are pairs alone.
     """
     mirrors = spec.mirrors() if mirror else None
     rng = np.random.default_rng([seed, epoch])
@@ -85,7 +86,7 @@ def crop_batches(
         for sequences in (robot_sequences(split), paired_sequences(split))
     )
     pairs = pairs // world * world if humans else 0
-    for _ in range(crops_per_epoch(split, batch_size, crop)):
+    for _ in range(crops_per_epoch(split, batch_size, crop, pairs)):
         human_rows, human_frames = _crops(rng, humans, pairs, crop)
         rows, frames = _crops(rng, robots, batch_size, crop)
         exchanged = [rng.random(len(some)) < 0.5 for some in (human_rows, rows)]

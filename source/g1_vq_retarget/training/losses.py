@@ -64,6 +64,14 @@ def motion_error(motion: Tensor, target: Tensor, joints: int, root_weight: float
     return error
 
 
+def way_error(motion: Tensor, target: Tensor) -> Tensor:
+    """Mean square of the summed errors of velocities (B, T, V), over T.
+
+    For errors of mean square s that come and go it is s / 2, for one that stays the same s T / 3.
+    """
+    return (motion - target).cumsum(1).square().mean() / motion.shape[1]
+
+
 def losses(out: Forward, robot: Tensor, joints: int, config: LossConfig) -> dict[str, Tensor]:
     """Unweighted terms and their weighted sum `total`.
 
