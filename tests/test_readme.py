@@ -82,6 +82,7 @@ RECIPES = {
     "python scripts/evaluation/export_latex_table.py --beside-original": Recipe({}, "--help"),
     "python scripts/retarget.py": Recipe(),
     "python scripts/decode_tokens.py": Recipe(),
+    "python scripts/train_human.py": Recipe({}, "--epochs 2 --crop 16"),
     "python scripts/train_prior.py": Recipe({}, "--epochs 1 --width 16 --depth 2"),
     "python scripts/sample_motion.py": Recipe({"--seconds 10": "--seconds 0.5"}),
     "python scripts/compress_tokens.py": Recipe(),
@@ -100,6 +101,15 @@ RECIPES = {
     "python scripts/data/convert_motion.py": Recipe(
         {"IN…": "g1", "FORMAT": "npz", "DIR": "converted", "[": "", "]": "", "--jobs N": "--jobs 1"}
     ),
+    # need all of mjlab; tests/tasks/test_mjlab_training.py runs them
+    "python scripts/mjlab/train.py": Recipe({}, "--help"),
+    "python scripts/mjlab/play.py": Recipe({}, "--help"),
+    # as do these, or what they leave; tests/tasks/test_mjlab_evaluation.py and test_mujoco_simulation.py
+    "python scripts/mjlab/evaluate.py": Recipe({}, "--help"),
+    "python scripts/deployment/export_policy.py": Recipe({}, "--help"),
+    "python scripts/deployment/verify_policy.py": Recipe({}, "--help"),
+    "python scripts/deployment/sim2sim.py": Recipe({}, "--help"),
+    "python scripts/experiments/decoded_vs_ground_truth.py": Recipe({}, "--help"),
     # UMAP takes half a minute to be compiled
     "python scripts/evaluation/analyze_latent_space.py": Recipe({}, "--methods t-sne"),
     "python scripts/data/build_pairs.py": Recipe({"DIR": "bvh", "--jobs 8": "--jobs 1", "…": "CC0"}, "--clips crawl"),
