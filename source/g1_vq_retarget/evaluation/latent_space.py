@@ -177,7 +177,7 @@ def paired_latents(checkpoint: Checkpoint, split: Split, seed: int = 0) -> Paire
     latents: list[tuple[Tensor, Tensor]] = []
     for part in np.array_split(np.arange(len(pairs)), max(1, len(pairs) // BATCH)):
         batch = load_batch(split, checkpoint.spec, rows[part], pairs[part])
-        latents.append((checkpoint.model.human_encoder(batch.human), checkpoint.model.robot_encoder(batch.robot)))
+        latents.append((checkpoint.model.human_latent(batch.human), checkpoint.model.robot_encoder(batch.robot)))
     human, robot = (torch.cat(side) for side in zip(*latents, strict=True))
     return PairedLatents(human, robot, clips, starts, split.folder.window)
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from g1_vq_retarget.models.heading import TurningRate, heading_correction
 from g1_vq_retarget.models.networks import (
     Decoder,
     Encoder,
@@ -63,11 +64,19 @@ class DualEncoderVQVAE(nn.Module):
         robot_features: D, columns of the robot's features.
         human_features: columns of the human's features.
         config: shape of the network and of the vocabulary.
+        turning_rate: where features tell it; with a linear robot encoder, humans' latents then lead to their heading.
     """
 
-    def __init__(self, robot_features: int, human_features: int, config: ModelConfig) -> None:
+    def __init__(
+        self,
+        robot_features: int,
+        human_features: int,
+        config: ModelConfig,
+        turning_rate: TurningRate | None = None,
+    ) -> None:
         super().__init__()
         self.config = config
+        self.turning_rate = turning_rate
         self.downsample = config.network.downsample
         fixed = config.network.robot_encoder == "klt"
         self.robot_encoder = (KLTEncoder if fixed else build_encoder)(robot_features, config.network)
@@ -109,7 +118,7 @@ class DualEncoderVQVAE(nn.Module):
             human: (P, T, H) normalised human features; P may be 0.
         """
         robot_latent = self.robot_encoder(robot)
-        human_latent = self.human_encoder(human)
+        human_latent = self.human_latent(human)
         quantized = self.quantizer(torch.cat([robot_latent, human_latent]), followers=len(human))
         motion = self.motion_of(quantized)
         windows = len(robot)
@@ -132,7 +141,14 @@ class DualEncoderVQVAE(nn.Module):
 
     def encode_human(self, human: Tensor, levels: int | None = None) -> Quantized:
         """Tokens of human features (B, T, H) of any length; `levels` as in `encode_robot`."""
-        return self.quantizer(self.human_encoder(self.fill(human)), levels)
+        return self.quantizer(self.human_latent(self.fill(human)), levels)
+
+    def human_latent(self, human: Tensor) -> Tensor:
+        """Latents (B, T', C) of human features (B, T, H) of whole steps, before quantization."""
+        latent = self.human_encoder(human)
+        if self.turning_rate is None or not isinstance(self.robot_encoder, KLTEncoder):
+            return latent
+        return latent + heading_correction(self.turning_rate, latent, human, self.robot_encoder, self.decoder)
 
     def motion_of(self, quantized: Quantized) -> Tensor:
         """Robot features (B, T, D) of what a quantizer returned; as `decode`, which starts from the tokens alone."""

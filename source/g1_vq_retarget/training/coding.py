@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from g1_vq_retarget.data.features import FeatureSpec
 from g1_vq_retarget.data.folder import Split
@@ -79,7 +79,7 @@ def decoded_clips(
     model: DualEncoderVQVAE, split: Split, spec: FeatureSpec, human: bool = False, levels: int | None = None
 ) -> Iterator[DecodedClip]:
     """The whole clips of a split, or of what has a human side in it, decoded from the robot's or the human's tokens."""
-    encoder = model.human_encoder if human else model.robot_encoder
+    encoder = model.human_latent if human else model.robot_encoder
     for group in _grouped(paired_sequences(split) if human else robot_sequences(split)):
         features = [
             human_side_of(split, spec, sequence) if human else truth_of(split, spec, sequence) for sequence in group
@@ -91,7 +91,10 @@ def decoded_clips(
 
 @torch.no_grad()
 def coded_alike(
-    model: DualEncoderVQVAE, encoder: nn.Module, features: abc.Sequence[np.ndarray], levels: int | None = None
+    model: DualEncoderVQVAE,
+    encoder: abc.Callable[[Tensor], Tensor],
+    features: abc.Sequence[np.ndarray],
+    levels: int | None = None,
 ) -> list[Quantized]:
     """Features (T, D) of some sequences, each coded as it would be alone: a closed loop goes through them only once.
 

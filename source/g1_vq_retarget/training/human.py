@@ -162,7 +162,7 @@ def _errors(checkpoint: Checkpoint, batch: Batch) -> HumanErrors:
     model, spec = checkpoint.model, checkpoint.spec
     device = next(model.parameters()).device
     robot, human = batch.robot.to(device), batch.human.to(device)
-    latent = model.human_encoder(human)
+    latent = model.human_latent(human)
     motion = model.decoder(latent)
     drift = latent.new_zeros(())
     if spec.root:

@@ -153,7 +153,7 @@ def _latents(model: DualEncoderVQVAE, split: Split, spec: FeatureSpec) -> tuple[
     latents = []
     for pairs in np.array_split(np.arange(len(split.human)), max(1, len(split.human) // BATCH)):
         batch = load_batch(split, spec, np.asarray(split.human_rows)[pairs], pairs)
-        sides = model.human_encoder(batch.human.to(device)), model.robot_encoder(batch.robot.to(device))
+        sides = model.human_latent(batch.human.to(device)), model.robot_encoder(batch.robot.to(device))
         latents.append([side.cpu() for side in sides])
     human, robot = (torch.cat(side) for side in zip(*latents, strict=True))
     return human, robot

@@ -1,0 +1,83 @@
+"""What is added to a human's latents turns the robot as the human turns, and changes nothing else."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from g1_vq_retarget.data.features import FeatureSpec
+from g1_vq_retarget.models import DualEncoderVQVAE
+from g1_vq_retarget.models.heading import TurningRate, heading_correction
+from g1_vq_retarget.models.networks import Decoder, KLTEncoder, NetworkConfig, start_from_klt
+from g1_vq_retarget.training.checkpoint import HEADING_SECONDS, build_model
+from synthetic import tiny_model
+
+FEATURES, STEP = 5, 4
+# all channels there are, so that the transform loses nothing
+NETWORK = NetworkConfig(latent_dim=FEATURES * STEP, width=8, depth=1, downsample=STEP, smoothing=0)
+
+
+@pytest.fixture
+def coder() -> tuple[KLTEncoder, Decoder]:
+    torch.manual_seed(0)
+    encoder, decoder = KLTEncoder(FEATURES, NETWORK), Decoder(FEATURES, NETWORK)
+    start_from_klt(encoder, decoder, torch.randn(400, STEP, FEATURES), torch.tensor([1.0, 1.0, 1.0, 0.5, 0.5]))
+    return encoder, decoder
+
+
+def test_the_average_of_the_turning_rate_is_made_up_for_and_nothing_else(coder: tuple[KLTEncoder, Decoder]) -> None:
+    encoder, decoder = coder
+    rate = TurningRate(robot_column=-1, human_column=2, scale=3.0, shift=0.5, frames=5)
+    robot, human = torch.randn(2, 40, FEATURES), torch.randn(2, 40, 7)
+    latent = encoder(robot)
+    with torch.no_grad():
+        change = decoder(latent + heading_correction(rate, latent, human, encoder, decoder)) - decoder(latent)
+    missed = (3 * human[..., 2] + 0.5 - robot[..., -1]).numpy()
+    slow = np.stack([np.convolve(np.pad(row, 2, mode="edge"), np.ones(5) / 5, "valid") for row in missed])
+    np.testing.assert_allclose(change[..., -1], slow, atol=1e-4)
+    np.testing.assert_allclose(change[..., :-1], 0, atol=1e-4)
+
+
+def test_an_encoder_that_misses_no_turn_is_left_alone(coder: tuple[KLTEncoder, Decoder]) -> None:
+    encoder, decoder = coder
+    rate = TurningRate(-1, -1, 1.0, 0.0, 10)
+    robot = torch.randn(1, 40, FEATURES)
+    latent = encoder(robot)
+    torch.testing.assert_close(
+        heading_correction(rate, latent, robot, encoder, decoder), torch.zeros_like(latent), atol=1e-4, rtol=0
+    )
+
+
+def spec(root: bool = True) -> FeatureSpec:
+    rng = np.random.default_rng(0)
+    robot, human = (3 + 7, 126 + 7) if root else (3, 126)
+    numbers = [rng.uniform(0.5, 2, size).tolist() for size in (robot, robot, human, human)]
+    return FeatureSpec("", ["a", "b", "c"], 50.0, root, *numbers)
+
+
+def test_rates_of_both_are_one_number_in_radians_a_second() -> None:
+    made = spec()
+    config = tiny_model("predictive")
+    config.network.robot_encoder = "klt"
+    rate = build_model(made, config).turning_rate
+    assert rate is not None
+    assert rate.frames == HEADING_SECONDS * 50
+    human = (0.7 - made.human_mean[-1]) / made.human_std[-1]
+    assert human * rate.scale + rate.shift == pytest.approx((0.7 - made.robot_mean[-1]) / made.robot_std[-1])
+    assert build_model(spec(root=False), config).turning_rate is None
+
+
+@pytest.mark.parametrize("robot_encoder", ["klt", "learned"])
+def test_where_the_robots_encoder_is_linear_humans_latents_are_corrected(robot_encoder: str) -> None:
+    config = tiny_model("predictive")
+    config.network.robot_encoder = robot_encoder  # type: ignore[assignment]
+    model: DualEncoderVQVAE = build_model(spec(), config).eval()
+    nn.init.normal_(model.robot_encoder.linear.weight)  # type: ignore[union-attr]
+    human = torch.randn(2, 16, 133)
+    with torch.no_grad():
+        raw, latent = model.human_encoder(human), model.human_latent(human)
+        tokens = model.encode_human(human).tokens
+        torch.testing.assert_close(tokens, model.quantizer(latent).tokens)
+    assert torch.equal(raw, latent) == (robot_encoder == "learned")
