@@ -19,7 +19,9 @@ class Transparent(nn.Module):
 
     codebook_sizes = (2, 2)
 
-    def forward(self, latent: Tensor, levels: int | None = None, followers: int = 0) -> Quantized:
+    def forward(
+        self, latent: Tensor, levels: int | None = None, followers: int = 0, feedback: None = None
+    ) -> Quantized:
         return Quantized(latent, torch.zeros(*latent.shape[:2], 2, dtype=torch.long), latent.new_zeros(()))
 
 

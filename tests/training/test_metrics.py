@@ -32,7 +32,9 @@ class Transparent(nn.Module):
         super().__init__()
         self.tokens = tokens
 
-    def forward(self, latent: Tensor, levels: int | None = None, followers: int = 0) -> Quantized:
+    def forward(
+        self, latent: Tensor, levels: int | None = None, followers: int = 0, feedback: None = None
+    ) -> Quantized:
         return Quantized(latent, self.tokens(latent), latent.new_tensor(0.25))
 
 

@@ -91,7 +91,9 @@ class PredictiveResidual(Quantizer):
         # the error of the memory that grows most, as far as it is known
         self.weakness = nn.Buffer(torch.full((config.memory, dim), (config.memory * dim) ** -0.5))
 
-    def forward(self, latent: Tensor, levels: int | None = None, followers: int = 0) -> Quantized:
+    def forward(
+        self, latent: Tensor, levels: int | None = None, followers: int = 0, feedback: Tensor | None = None
+    ) -> Quantized:
         """Quantize (B, T, C) with the first `levels` levels, by default all; in training as many as chance has it.
 
         In training gradients reach the latents straight through, and the codes and the prediction, too, but not those
@@ -101,7 +103,7 @@ class PredictiveResidual(Quantizer):
         with torch.autocast(latent.device.type, enabled=False):
             latent = latent.float()
             if not self.training:
-                codes, tokens = self._encode(latent, levels or self.config.levels, self.config.beam)
+                codes, tokens = self._encode(latent, levels or self.config.levels, self.config.beam, feedback)
                 return Quantized(codes, tokens, self.commitment * F.mse_loss(latent, codes))
             codes, tokens = self._encode(latent.detach(), self._levels_told(), self.config.training_beam)
             leading = len(latent) - followers
@@ -169,14 +171,16 @@ class PredictiveResidual(Quantizer):
             rest = rest - centres[0][torch.cdist(rest, centres[0]).argmin(1)]
 
     @torch.no_grad()
-    def _encode(self, latent: Tensor, levels: int, beam: int) -> tuple[Tensor, Tensor]:
+    def _encode(self, latent: Tensor, levels: int, beam: int, feedback: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Decoded latents (B, T, C) and tokens (B, T, levels): predict, search, remember, step after step."""
-        memory = self._empty_memory(latent)
+        memory, missed = self._empty_memory(latent), latent.new_zeros(len(latent), latent.shape[-1])
         codes, tokens = [], []
         for step in range(latent.shape[1]):
             mean, deviation = self.prediction(memory.flatten(1))
-            told, chosen = self._search((latent[:, step] - mean) / deviation, deviation.square(), levels, beam)
+            target = latent[:, step] if feedback is None else latent[:, step] + missed @ feedback.T
+            told, chosen = self._search((target - mean) / deviation, deviation.square(), levels, beam)
             codes.append(mean + deviation * told)
+            missed = missed + latent[:, step] - codes[-1]
             tokens.append(chosen)
             memory = self._remember(memory, codes[-1], levels)
         if not codes:

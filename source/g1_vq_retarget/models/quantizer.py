@@ -93,10 +93,15 @@ class Quantizer(nn.Module, ABC):
         return sum(math.log2(size) for size in self.codebook_sizes)
 
     @abstractmethod
-    def forward(self, latent: Tensor, levels: int | None = None, followers: int = 0) -> Quantized:
+    def forward(
+        self, latent: Tensor, levels: int | None = None, followers: int = 0, feedback: Tensor | None = None
+    ) -> Quantized:
         """Quantize (B, T, C) with the first `levels` levels, by default all; fewer carry no gradient.
 
-        `followers`: how many of the last rows are a human's, which kinds may treat apart in training.
+        Args:
+            followers: how many of the last rows are a human's, which kinds may treat apart in training.
+            feedback: (C, C) what of the summed errors of the steps before is added to a step's latent, by kinds that
+                go from step to step; not in training.
         """
 
     @abstractmethod
@@ -123,7 +128,9 @@ class Quantizer(nn.Module, ABC):
 class StepQuantizer(Quantizer):
     """Each step is told for itself, whatever was before it."""
 
-    def forward(self, latent: Tensor, levels: int | None = None, followers: int = 0) -> Quantized:
+    def forward(
+        self, latent: Tensor, levels: int | None = None, followers: int = 0, feedback: Tensor | None = None
+    ) -> Quantized:
         with torch.autocast(latent.device.type, enabled=False):
             latent = latent.float()
             codes, tokens, code_loss = self._quantize(latent.detach())

@@ -8,7 +8,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from g1_vq_retarget.models.heading import TurningRate, heading_correction
 from g1_vq_retarget.models.networks import (
     Decoder,
     Encoder,
@@ -21,6 +20,7 @@ from g1_vq_retarget.models.networks import (
 )
 from g1_vq_retarget.models.quantizer import Quantized, QuantizerConfig
 from g1_vq_retarget.models.quantizers import build_quantizer
+from g1_vq_retarget.models.way import RootRates, heading_correction, way_feedback
 
 
 @dataclass
@@ -64,7 +64,8 @@ class DualEncoderVQVAE(nn.Module):
         robot_features: D, columns of the robot's features.
         human_features: columns of the human's features.
         config: shape of the network and of the vocabulary.
-        turning_rate: where features tell it; with a linear robot encoder, humans' latents then lead to their heading.
+        rates: where features tell the root's velocities; with a linear robot encoder, latents then lead where they
+            should.
     """
 
     def __init__(
@@ -72,11 +73,11 @@ class DualEncoderVQVAE(nn.Module):
         robot_features: int,
         human_features: int,
         config: ModelConfig,
-        turning_rate: TurningRate | None = None,
+        rates: RootRates | None = None,
     ) -> None:
         super().__init__()
         self.config = config
-        self.turning_rate = turning_rate
+        self.rates = rates
         self.downsample = config.network.downsample
         fixed = config.network.robot_encoder == "klt"
         self.robot_encoder = (KLTEncoder if fixed else build_encoder)(robot_features, config.network)
@@ -137,18 +138,30 @@ class DualEncoderVQVAE(nn.Module):
 
         `levels`: only so many tokens a step, for a lower rate.
         """
-        return self.quantizer(self.robot_encoder(self.fill(robot)), levels)
+        return self.quantize(self.robot_encoder(self.fill(robot)), levels)
 
     def encode_human(self, human: Tensor, levels: int | None = None) -> Quantized:
         """Tokens of human features (B, T, H) of any length; `levels` as in `encode_robot`."""
-        return self.quantizer(self.human_latent(self.fill(human)), levels)
+        return self.quantize(self.human_latent(self.fill(human)), levels)
 
     def human_latent(self, human: Tensor) -> Tensor:
         """Latents (B, T', C) of human features (B, T, H) of whole steps, before quantization."""
         latent = self.human_encoder(human)
-        if self.turning_rate is None or not isinstance(self.robot_encoder, KLTEncoder):
+        if (linear := self._linear_paths()) is None:
             return latent
-        return latent + heading_correction(self.turning_rate, latent, human, self.robot_encoder, self.decoder)
+        return latent + heading_correction(linear[0], latent, human, *linear[1:])
+
+    def quantize(self, latent: Tensor, levels: int | None = None) -> Quantized:
+        """Tokens of latents (B, T', C); `levels` as in `encode_robot`. Not for training."""
+        linear = self._linear_paths()
+        return self.quantizer(latent, levels, feedback=None if linear is None else way_feedback(*linear))
+
+    def _linear_paths(self) -> tuple[RootRates, KLTEncoder, Decoder] | None:
+        """What corrections of the root go through, where there are such."""
+        if self.rates is None or not isinstance(self.robot_encoder, KLTEncoder):
+            return None
+        assert isinstance(self.decoder, Decoder)
+        return self.rates, self.robot_encoder, self.decoder
 
     def motion_of(self, quantized: Quantized) -> Tensor:
         """Robot features (B, T, D) of what a quantizer returned; as `decode`, which starts from the tokens alone."""

@@ -10,7 +10,7 @@ from g1_vq_retarget.data.features import FeatureSpec
 from g1_vq_retarget.errors import UserError
 from g1_vq_retarget.files import existing_file
 from g1_vq_retarget.models import DualEncoderVQVAE, ModelConfig
-from g1_vq_retarget.models.heading import TurningRate
+from g1_vq_retarget.models.way import RootRates
 from g1_vq_retarget.motion.root import root_columns
 from g1_vq_retarget.training.weights import card_of, load_card, load_weights, save_weights
 
@@ -37,16 +37,18 @@ class Checkpoint:
 
 def build_model(spec: FeatureSpec, config: ModelConfig) -> DualEncoderVQVAE:
     """An untrained model for these features."""
-    return DualEncoderVQVAE(len(spec.robot_mean), len(spec.human_mean), config, _turning_rate(spec))
+    return DualEncoderVQVAE(len(spec.robot_mean), len(spec.human_mean), config, _root_rates(spec))
 
 
-def _turning_rate(spec: FeatureSpec) -> TurningRate | None:
+def _root_rates(spec: FeatureSpec) -> RootRates | None:
     if not spec.root:
         return None
-    column = root_columns(spec.orientation).index("yaw_rate") - len(root_columns(spec.orientation))
-    scale = spec.human_std[column] / spec.robot_std[column]
-    shift = (spec.human_mean[column] - spec.robot_mean[column]) / spec.robot_std[column]
-    return TurningRate(column, column, scale, shift, round(HEADING_SECONDS * spec.fps))
+    names = root_columns(spec.orientation)
+    velocities = tuple(names.index(name) - len(names) for name in ("vel_forward", "vel_left", "yaw_rate"))
+    turning = velocities[-1]
+    scale = spec.human_std[turning] / spec.robot_std[turning]
+    shift = (spec.human_mean[turning] - spec.robot_mean[turning]) / spec.robot_std[turning]
+    return RootRates(velocities, turning, scale, shift, round(HEADING_SECONDS * spec.fps))
 
 
 def save_checkpoint(path: Path, model: DualEncoderVQVAE, spec: FeatureSpec, info: dict) -> None:

@@ -106,7 +106,7 @@ def coded_alike(
     longest = max(len(latent) for latent in latents)
     # what stands behind the end of a sequence changes nothing in it
     filled = [latent[torch.arange(longest, device=device).clamp(max=len(latent) - 1)] for latent in latents]
-    coded = model.quantizer(torch.stack(filled), levels)
+    coded = model.quantize(torch.stack(filled), levels)
     return [
         Quantized(coded.latent[row, None, : len(latent)], coded.tokens[row, None, : len(latent)], coded.loss)
         for row, latent in enumerate(latents)

@@ -1,4 +1,4 @@
-"""What is added to a human's latents turns the robot as the human turns, and changes nothing else."""
+"""What is added to latents leads the robot where it should go, and changes nothing else."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from torch import nn
 
 from g1_vq_retarget.data.features import FeatureSpec
 from g1_vq_retarget.models import DualEncoderVQVAE
-from g1_vq_retarget.models.heading import TurningRate, heading_correction
 from g1_vq_retarget.models.networks import Decoder, KLTEncoder, NetworkConfig, start_from_klt
+from g1_vq_retarget.models.quantizers import build_quantizer
+from g1_vq_retarget.models.way import FEEDBACK, RootRates, heading_correction, way_feedback
 from g1_vq_retarget.training.checkpoint import HEADING_SECONDS, build_model
 from synthetic import tiny_model
 
@@ -29,11 +30,11 @@ def coder() -> tuple[KLTEncoder, Decoder]:
 
 def test_the_average_of_the_turning_rate_is_made_up_for_and_nothing_else(coder: tuple[KLTEncoder, Decoder]) -> None:
     encoder, decoder = coder
-    rate = TurningRate(robot_column=-1, human_column=2, scale=3.0, shift=0.5, frames=5)
+    rates = RootRates((-2, -1), human_turning=2, scale=3.0, shift=0.5, frames=5)
     robot, human = torch.randn(2, 40, FEATURES), torch.randn(2, 40, 7)
     latent = encoder(robot)
     with torch.no_grad():
-        change = decoder(latent + heading_correction(rate, latent, human, encoder, decoder)) - decoder(latent)
+        change = decoder(latent + heading_correction(rates, latent, human, encoder, decoder)) - decoder(latent)
     missed = (3 * human[..., 2] + 0.5 - robot[..., -1]).numpy()
     slow = np.stack([np.convolve(np.pad(row, 2, mode="edge"), np.ones(5) / 5, "valid") for row in missed])
     np.testing.assert_allclose(change[..., -1], slow, atol=1e-4)
@@ -42,11 +43,11 @@ def test_the_average_of_the_turning_rate_is_made_up_for_and_nothing_else(coder: 
 
 def test_an_encoder_that_misses_no_turn_is_left_alone(coder: tuple[KLTEncoder, Decoder]) -> None:
     encoder, decoder = coder
-    rate = TurningRate(-1, -1, 1.0, 0.0, 10)
+    rates = RootRates((-1,), -1, 1.0, 0.0, 10)
     robot = torch.randn(1, 40, FEATURES)
     latent = encoder(robot)
     torch.testing.assert_close(
-        heading_correction(rate, latent, robot, encoder, decoder), torch.zeros_like(latent), atol=1e-4, rtol=0
+        heading_correction(rates, latent, robot, encoder, decoder), torch.zeros_like(latent), atol=1e-4, rtol=0
     )
 
 
@@ -61,12 +62,13 @@ def test_rates_of_both_are_one_number_in_radians_a_second() -> None:
     made = spec()
     config = tiny_model("predictive")
     config.network.robot_encoder = "klt"
-    rate = build_model(made, config).turning_rate
+    rate = build_model(made, config).rates
     assert rate is not None
+    assert rate.velocities == (-3, -2, -1)
     assert rate.frames == HEADING_SECONDS * 50
     human = (0.7 - made.human_mean[-1]) / made.human_std[-1]
     assert human * rate.scale + rate.shift == pytest.approx((0.7 - made.robot_mean[-1]) / made.robot_std[-1])
-    assert build_model(spec(root=False), config).turning_rate is None
+    assert build_model(spec(root=False), config).rates is None
 
 
 @pytest.mark.parametrize("robot_encoder", ["klt", "learned"])
@@ -79,5 +81,29 @@ def test_where_the_robots_encoder_is_linear_humans_latents_are_corrected(robot_e
     with torch.no_grad():
         raw, latent = model.human_encoder(human), model.human_latent(human)
         tokens = model.encode_human(human).tokens
-        torch.testing.assert_close(tokens, model.quantizer(latent).tokens)
+        torch.testing.assert_close(tokens, model.quantize(latent).tokens)
     assert torch.equal(raw, latent) == (robot_encoder == "learned")
+
+
+def test_what_is_missed_is_asked_for_again_where_it_adds_up(coder: tuple[KLTEncoder, Decoder]) -> None:
+    encoder, decoder = coder
+    feedback = way_feedback(RootRates((-2, -1), -1, 1.0, 0.0, 1), encoder, decoder)
+    off = encoder(torch.tensor([9.0, 9.0, 9.0, 2.0, -1.0]).repeat(1, STEP, 1)) - encoder(torch.zeros(1, STEP, FEATURES))
+    with torch.no_grad():
+        asked = decoder(off @ feedback.T) - decoder(torch.zeros_like(off))
+    torch.testing.assert_close(asked, FEEDBACK * torch.tensor([0, 0, 0, 2.0, -1.0]).repeat(1, STEP, 1))
+
+
+def test_with_feedback_errors_of_codes_do_not_add_up() -> None:
+    torch.manual_seed(0)
+    config = tiny_model("predictive", codebook_size=4, levels=1)
+    quantizer = build_quantizer(8, config.quantizer)
+    latents = torch.randn(16, 400, 8)
+    quantizer.place_codes(latents)
+    quantizer.eval()
+    with torch.no_grad():
+        ways = [
+            (quantizer(latents, feedback=feedback).latent - latents)[..., 0].sum(1).square().mean()
+            for feedback in (None, 0.3 * torch.eye(8))
+        ]
+    assert ways[1] < 0.5 * ways[0]

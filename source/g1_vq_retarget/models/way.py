@@ -1,0 +1,72 @@
+"""Latents that lead where the motion goes: small errors of the root's velocities, which add up to a way.
+
+Of a human, how fast the robot should turn is known outright, for it turns as the human does. So what the turning rate
+misses on a second's average is told, through the robot's encoder, which is linear. Of both, what codes have missed of
+the velocities so far is asked for again (noise shaping: Cutler 1960, US patent 2,927,962; as in sigma-delta
+conversion): errors of quantization then come and go, in place of adding up.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from g1_vq_retarget.models.networks import Decoder, KLTEncoder
+
+# Share of the velocities missed so far that is asked for at each step. More shortens ways no further and costs recon.
+FEEDBACK = 0.3
+
+
+class RootRates(NamedTuple):
+    """Where normalised features tell the root's velocities; of the turning rate, robot = human * scale + shift.
+
+    Attributes:
+        velocities: the robot's columns, the turning rate last.
+        human_turning: the human's column of the turning rate.
+        scale, shift: from the human's normalised turning rate to the robot's.
+        frames: that turning rates are averaged over.
+    """
+
+    velocities: tuple[int, ...]
+    human_turning: int
+    scale: float
+    shift: float
+    frames: int
+
+
+@torch.no_grad()
+def heading_correction(
+    rates: RootRates, latent: Tensor, human: Tensor, encoder: KLTEncoder, decoder: Decoder
+) -> Tensor:
+    """(B, T', C) what to add to latents so that the heading they lead to is the human's.
+
+    Args:
+        rates: of the features.
+        latent: (B, T', C) of the human.
+        human: (B, T, H) normalised human features, T = T' * downsample.
+        encoder: the robot's.
+        decoder: latents to robot features.
+    """
+    turning = rates.velocities[-1]
+    missed = human[..., rates.human_turning] * rates.scale + rates.shift - decoder(latent)[..., turning]
+    before, after = rates.frames // 2, rates.frames - 1 - rates.frames // 2
+    padded = F.pad(missed[:, None], (before, after), mode="replicate")
+    slow = F.avg_pool1d(padded, rates.frames, stride=1)
+    return F.conv1d(slow, encoder.linear.weight[:, turning, None], stride=encoder.linear.stride).mT
+
+
+@torch.no_grad()
+def way_feedback(rates: RootRates, encoder: KLTEncoder, decoder: Decoder) -> Tensor:
+    """(C, C) what to add to the next latent for the sum of errors so far: of their part in the velocities, `FEEDBACK`.
+
+    Args:
+        encoder: the robot's.
+        decoder: latents to robot features, of which the linear path is looked at.
+    """
+    columns = list(rates.velocities)
+    tell = encoder.linear.weight[:, columns].sum(-1)  # latents of one more of each velocity, all frames of a step alike
+    told = decoder.linear.weight[:, columns].mean(-1)
+    return FEEDBACK * tell @ told.T
