@@ -20,7 +20,12 @@ SIMULATORS = ("mujoco", "mjlab", "isaaclab", "isaacsim", "omni", "carb", "pxr", 
 # above the order: what simulators and views have in common, and an adapter for each
 TOP = ("tasks", "viewer")
 # behind what a simulator or a view installs
-ADAPTERS = ("g1_vq_retarget.tasks.mjlab", "g1_vq_retarget.viewer")
+ADAPTERS = (
+    "g1_vq_retarget.tasks.isaaclab",
+    "g1_vq_retarget.tasks.mjlab",
+    "g1_vq_retarget.tasks.mujoco",
+    "g1_vq_retarget.viewer",
+)
 
 
 def modules() -> list[str]:

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from g1_vq_retarget.errors import UserError
-from g1_vq_retarget.motion import resampled_length
+from g1_vq_retarget.motion import MotionError, resampled_length
 from g1_vq_retarget.motion.formats import load_motion, save_motion
 from g1_vq_retarget.motion.formats.body_states import Keys
 from g1_vq_retarget.motion.formats.npz import read_arrays, write_arrays
@@ -63,6 +64,38 @@ def test_a_run_decodes_what_it_is_given(run: Path, tmp_path: Path) -> None:
         np.testing.assert_allclose(got[name].joint_pos, want.joint_pos)
         np.testing.assert_allclose(got[name].root_pos_w, want.root_pos_w)
     assert "CC0 human; CC0 robot" in load_library(run, 50.0, from_tokens=tmp_path).licences
+
+
+def test_several_files_and_folders_are_one_library(run: Path, tmp_path: Path) -> None:
+    save_motion(robot_clip(20, 0, 50.0), tmp_path / "walk.npz")
+    save_motion(robot_clip(30, 1, 50.0), tmp_path / "more" / "run.npz")
+    given = [tmp_path / "walk.npz", tmp_path / "more"]
+    assert load_library(given, 50.0).names == ("walk", "run")
+    assert load_library([run], 50.0, from_tokens=given).names == ("walk", "run")
+    with pytest.raises(MotionError, match="two clips are called 'walk'"):
+        load_library([tmp_path / "walk.npz"] * 2, 50.0)
+    with pytest.raises(UserError, match=r"--motion .*walk\.npz: with --from-tokens, --motion is one trained model"):
+        load_library([run, tmp_path / "walk.npz"], 50.0, from_tokens=given)
+
+
+def test_frames_have_the_latents_that_they_were_decoded_from(run: Path, tmp_path: Path) -> None:
+    """50 fps in steps of 4 frames, at 30 fps: frame k lies in step floor(k / 30 * 50 / 4) = floor(5 k / 12)."""
+    model = Retargeter(run)
+    save_motion(robot_clip(30, 0, 50.0), tmp_path / "a.npz")
+    tokens = model.encode(robot_clip(70, 1, 50.0))
+    tokens.save(tmp_path / "b.npz")
+    library = load_library(run, 30.0, from_tokens=[tmp_path / "a.npz", tmp_path / "b.npz"], embedding=True)
+    assert library.embedding is not None
+    assert library.embedding.shape == (len(library.frames.joint_pos), 8)
+    assert (tokens.fps, library.length.tolist()) == (50.0, [resampled_length(n, 50.0, 30.0) for n in (30, 70)])
+    latent = model.model.quantizer.decode(torch.from_numpy(tokens.tokens)[None])[0]
+    number = torch.arange(int(library.length[1]))
+    want = latent[number * 5 // 12]
+    torch.testing.assert_close(library.embedding[library.index(torch.tensor(1), number)], want)
+    assert len(want.unique(dim=0)) > 1
+    assert load_library(run, 50.0, from_tokens=tmp_path / "b.npz").embedding is None
+    with pytest.raises(UserError, match="--observe tokens: the motion is not from tokens"):
+        load_library(tmp_path / "a.npz", 50.0, embedding=True)
 
 
 def test_mistakes_are_told_by_flag_or_file(run: Path, tmp_path: Path) -> None:
