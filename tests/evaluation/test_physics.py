@@ -101,14 +101,15 @@ def test_whole_clips_are_measured_whole(split: Split) -> None:
     clips = [resample(clip, spec.fps) for clip, _ in CLIPS["test"]]
     cut = [clip[: (len(clip) - WINDOW) // STRIDE * STRIDE + WINDOW] for clip in clips]
     assert paths["truth"].frames == sum(map(len, cut))
-    assert paths["human"].frames == len(cut[1])
+    assert paths["human"].frames == paths["its_truth"].frames == len(cut[1])
+    assert paths["human_projected"].penetration_mm <= paths["human"].penetration_mm
     alone = [physical_quality(clip, robot) for clip in cut]
     slides = np.array([one.foot_slide for one in alone], dtype=float)
     weights = np.array([one.contact_share * one.frames for one in alone])
     assert paths["truth"].foot_slide == pytest.approx(np.average(slides, weights=weights), rel=0.02)
 
-    assert paths["projected"].penetration_mm < 0.2 * paths["robot"].penetration_mm
-    assert paths["projected"].limit_share == 0
+    assert paths["robot_projected"].penetration_mm < 0.2 * paths["robot"].penetration_mm
+    assert paths["robot_projected"].limit_share == 0
 
 
 def test_without_a_root_there_is_no_floor(split: Split) -> None:

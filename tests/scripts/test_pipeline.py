@@ -82,7 +82,7 @@ def test_figures_go_to_the_screen_and_to_a_file_with_a_picture(world: World, scr
                  "joint_error_deg", "body_error_mm", "feet_error_mm", "cross_body_error_mm", "align_mse"):  # fmt: skip
         assert name in metrics
         assert f"  {name} " in outcome.out
-    assert set(figures["physical"]) == {"truth", "robot", "human"}
+    assert set(figures["physical"]) == {"truth", "robot", "its_truth", "human"}
     for name, value in figures["physical"]["robot"].items():
         (line,) = [line for line in outcome.out.splitlines() if line.split()[:1] == [f"physical.{name}"]]
         assert line.split()[2] == ("-" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value))

@@ -50,29 +50,28 @@ def decoded_quality(
         whole_clips: code and measure whole clips, instead of windows that do not overlap, each for itself.
 
     Returns:
-        `truth`; `robot`, decoded from the robot's tokens; with whole clips `projected`, that after `project_clip`;
-        and `human`, from the human's tokens, where there are pairs: of what has a human side.
+        `truth`; `robot`, decoded from the robot's tokens; where there are pairs `human`, from the human's tokens, and
+        `its_truth`, of what has a human side; with whole clips `robot_projected` and `human_projected`, after
+        `project_clip`.
     """
     if not spec.root:
         raise ValueError("physical quality needs a root stream")
-    parts: dict[str, list[PhysicalQuality]] = {"truth": [], "robot": [], "projected": [], "human": []}
+    parts: dict[str, list[PhysicalQuality]] = {}
     coded = _coded_clips if whole_clips else _coded_windows
     training = model.training
     model.eval()
-    for some in coded(model, split, spec, False):
-        truth = _physics(_clips(some.truth, spec, robot), robot)
-        decoded = _clips(some.decoded, spec, robot)
-        parts["truth"].append(quality_of(truth))
-        parts["robot"].append(quality_of(_physics(decoded, robot), truth.jerk))
-        if not whole_clips:  # footholds last longer than windows do
-            continue
-        projected = [project_clip(clip, robot).motion for clip in decoded]
-        parts["projected"].append(quality_of(_physics(projected, robot), truth.jerk))
-    for some in coded(model, split, spec, True) if human else ():
-        truth = _physics(_clips(some.truth, spec, robot), robot)
-        parts["human"].append(quality_of(_physics(_clips(some.decoded, spec, robot), robot), truth.jerk))
+    for path, of in (("robot", "truth"), ("human", "its_truth"))[: 2 if human else 1]:
+        for some in coded(model, split, spec, path == "human"):
+            truth = _physics(_clips(some.truth, spec, robot), robot)
+            decoded = _clips(some.decoded, spec, robot)
+            parts.setdefault(of, []).append(quality_of(truth))
+            parts.setdefault(path, []).append(quality_of(_physics(decoded, robot), truth.jerk))
+            if whole_clips:  # footholds last longer than windows do
+                projected = [project_clip(clip, robot).motion for clip in decoded]
+                quality = quality_of(_physics(projected, robot), truth.jerk)
+                parts.setdefault(f"{path}_projected", []).append(quality)
     model.train(training)
-    return {path: pooled(measured) for path, measured in parts.items() if measured}
+    return {path: pooled(measured) for path, measured in parts.items()}
 
 
 def _coded_clips(model: DualEncoderVQVAE, split: Split, spec: FeatureSpec, human: bool) -> Iterator[_Coded]:

@@ -59,10 +59,10 @@ class Report:
             shown = " ".join(f"{v:.4g}" for v in value) if isinstance(value, list) else f"{value:.5g}"
             lines.append(f"  {name:28s}{shown}")
         if self.physical:
-            lines.append(f"  {'physical quality':32s}" + "".join(f"{path:>10s}" for path in self.physical))
+            lines.append(f"  {'physical quality':32s}" + "".join(f"{path:>17s}" for path in self.physical))
         for field in fields(PhysicalQuality) if self.physical else ():
             values = (getattr(quality, field.name) for quality in self.physical.values())
-            lines.append(f"  {f'physical.{field.name}':32s}" + "".join(f"{_shown(value):>10s}" for value in values))
+            lines.append(f"  {f'physical.{field.name}':32s}" + "".join(f"{_shown(value):>17s}" for value in values))
         for path, strayed in self.drift.items():
             lines.append(
                 f"  root after {strayed.seconds:g} s, {path}: {strayed.place_m:.2f} m and {strayed.heading_deg:.1f}° "
