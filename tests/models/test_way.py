@@ -28,15 +28,21 @@ def coder() -> tuple[KLTEncoder, Decoder]:
     return encoder, decoder
 
 
-def test_the_average_of_the_turning_rate_is_made_up_for_and_nothing_else(coder: tuple[KLTEncoder, Decoder]) -> None:
+@pytest.mark.parametrize("frames", [5, 10])
+def test_the_average_of_the_turning_rate_is_made_up_for_and_nothing_else(
+    frames: int, coder: tuple[KLTEncoder, Decoder]
+) -> None:
     encoder, decoder = coder
-    rates = RootRates((-2, -1), human_turning=2, scale=3.0, shift=0.5, frames=5)
+    rates = RootRates((-2, -1), human_turning=2, scale=3.0, shift=0.5, frames=frames)
     robot, human = torch.randn(2, 40, FEATURES), torch.randn(2, 40, 7)
     latent = encoder(robot)
     with torch.no_grad():
         change = decoder(latent + heading_correction(rates, latent, human, encoder, decoder)) - decoder(latent)
     missed = (3 * human[..., 2] + 0.5 - robot[..., -1]).numpy()
-    slow = np.stack([np.convolve(np.pad(row, 2, mode="edge"), np.ones(5) / 5, "valid") for row in missed])
+    around = (frames // 2, frames - 1 - frames // 2)
+    slow = np.stack(
+        [np.convolve(np.pad(row, around, mode="edge"), np.ones(frames) / frames, "valid") for row in missed]
+    )
     np.testing.assert_allclose(change[..., -1], slow, atol=1e-4)
     np.testing.assert_allclose(change[..., :-1], 0, atol=1e-4)
 

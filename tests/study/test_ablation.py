@@ -57,10 +57,12 @@ def states(rows: list[Row]) -> list[str]:
 
 
 @pytest.mark.usefixtures("stand_in")
-def test_a_study_that_runs_is_not_begun_another_time(study: MakeStudy, tmp_path: Path) -> None:
+@pytest.mark.parametrize("folder", ["results", "checkpoints"])
+def test_a_study_that_runs_is_not_begun_another_time(folder: str, study: MakeStudy) -> None:
     asked = study()
-    asked.results.mkdir(parents=True)
-    with FileLock(asked.results / ablation.LOCK), pytest.raises(UserError, match="another process runs the study"):
+    held = getattr(asked, folder)
+    held.mkdir(parents=True)
+    with FileLock(held / ablation.LOCK), pytest.raises(UserError, match="another process runs a study"):
         run_study(asked)
     assert states(run_study(asked)) == ["finished"]
 

@@ -1,15 +1,17 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from g1_vq_retarget.data.folder import DataFolder
-from g1_vq_retarget.data.sequences import robot_sequences
+from g1_vq_retarget.data.sequences import human_side_of, robot_sequences
 from g1_vq_retarget.models import DualEncoderVQVAE
-from g1_vq_retarget.training.coding import Coded, coded_human, coded_robot
-from synthetic import data_folder, started, tiny_model
+from g1_vq_retarget.training.coding import Coded, coded_human, coded_robot, decoded_clips
+from synthetic import data_folder, pair, started, tiny_model
 
 
 @pytest.fixture(scope="module")
@@ -17,9 +19,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> DataFolder:
     return data_folder(tmp_path_factory.mktemp("coding") / "data")
 
 
-@pytest.fixture(scope="module", params=["rvq", "predictive"])
+@pytest.fixture(scope="module", params=["rvq", "predictive", "predictive, klt"])
 def model(folder: DataFolder, request: pytest.FixtureRequest) -> DualEncoderVQVAE:
-    return started(folder, tiny_model(request.param)).eval()
+    kind, _, encoder = request.param.partition(", ")
+    config = tiny_model(kind)
+    config.network.robot_encoder = encoder or "learned"
+    return started(folder, config).eval()
 
 
 def by_row(parts: list[Coded]) -> dict[int, Tensor]:
@@ -49,6 +54,21 @@ def test_windows_of_whole_clips_are_cut_from_what_the_clip_decodes_to(
         alone = model.decode(model.encode_robot(clip).tokens, sequence.frames)[0]
     for row, window in zip(sequence.rows, sequence.cut(alone.numpy()), strict=True):
         torch.testing.assert_close(decoded[int(row)], torch.from_numpy(window), atol=1e-5, rtol=1e-5)
+
+
+def test_humans_of_unlike_length_are_coded_side_by_side_as_alone(tmp_path: Path, model: DualEncoderVQVAE) -> None:
+    clips = {"train": [pair("long", 150, 0), pair("short", 70, 1)], "test": [pair("sit", 90, 4)]}
+    folder = data_folder(tmp_path / "data", clips)
+    spec, split = folder.spec(True), folder.split("train")
+    found = list(decoded_clips(model, split, spec, human=True))
+    assert len({clip.sequence.frames for clip in found}) == 2
+    for clip in found:
+        human = torch.from_numpy(human_side_of(split, spec, clip.sequence))[None]
+        with torch.no_grad():
+            tokens = model.encode_human(human).tokens
+            alone = model.decode(tokens, clip.sequence.frames)[0]
+        assert torch.equal(clip.tokens, tokens[0])
+        torch.testing.assert_close(clip.motion, alone, atol=1e-4, rtol=1e-4)
 
 
 def test_whole_clips_have_the_tokens_of_their_length(folder: DataFolder, model: DualEncoderVQVAE) -> None:

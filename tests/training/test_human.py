@@ -54,6 +54,7 @@ def test_the_human_encoder_learns_and_nothing_else_moves(folder: DataFolder, wei
     assert "human_encoder.linear.weight" in moved
     assert all(name.startswith("human_encoder.") for name in moved)
     assert after.info["taught_from"] == before.info["weights_sha256"]
+    assert (tmp_path / "human.yaml").is_file()
     assert json.loads((tmp_path / "log.json").read_text()) == log
 
 
@@ -62,6 +63,11 @@ def test_the_best_on_val_is_kept_be_it_what_there_was(folder: DataFolder, weight
     assert log[0]["val"]["total"] < min(line["val"]["total"] for line in log[1:])
     old, new = load_checkpoint(weights).model.state_dict(), load_checkpoint(tmp_path).model.state_dict()
     assert all(torch.equal(old[name], new[name]) for name in old)
+
+
+def test_a_rate_that_is_too_high_is_told(folder: DataFolder, weights: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"--lr 1e\+30: the loss is no number"):
+        train_human(load_checkpoint(weights), folder, tmp_path, replace(SMALL, lr=1e30))
 
 
 def occupied(run: Path) -> HumanTrainConfig:
@@ -88,4 +94,4 @@ def test_what_cannot_be_is_told_and_nothing_written(
     config = asked(tmp_path / "run")
     with pytest.raises(UserError, match=told):
         train_human(checkpoint, folder, tmp_path / "run", config)
-    assert not (tmp_path / "run" / "config.yaml").exists()
+    assert not (tmp_path / "run" / "human.yaml").exists()

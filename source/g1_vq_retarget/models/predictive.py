@@ -177,7 +177,7 @@ class PredictiveResidual(Quantizer):
         codes, tokens = [], []
         for step in range(latent.shape[1]):
             mean, deviation = self.prediction(memory.flatten(1))
-            target = latent[:, step] if feedback is None else latent[:, step] + missed @ feedback.T
+            target = latent[:, step] if feedback is None else latent[:, step] + missed @ feedback.to(latent).T
             told, chosen = self._search((target - mean) / deviation, deviation.square(), levels, beam)
             codes.append(mean + deviation * told)
             missed = missed + latent[:, step] - codes[-1]

@@ -13,7 +13,7 @@ from g1_vq_retarget.study.plan import Run, Study, plan
 from g1_vq_retarget.study.run import read_pulse
 from g1_vq_retarget.study.workers import LocalWorkers, RayWorkers
 
-# Held, in the folder of results, by whoever runs the study there.
+# Held, in the folders of results and of checkpoints, by whoever runs a study there.
 LOCK = ".lock"
 # Seconds between two looks at what runs.
 LOOK = 0.5
@@ -31,15 +31,15 @@ def run_study(study: Study) -> list[Row]:
     Raises:
         UserError: as `plan`, before anything is written; another process runs this study; Ray is missing.
     """
-    runs = plan(study)
+    plan(study)  # what cannot be is told before anything is written
     study.results.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(study.results / LOCK)
+    study.checkpoints.mkdir(parents=True, exist_ok=True)
     try:
-        with lock.acquire(timeout=0):
-            return _run(study, runs)
+        with FileLock(study.results / LOCK, timeout=0), FileLock(study.checkpoints / LOCK, timeout=0):
+            return _run(study, plan(study))
     except Timeout as error:
         raise UserError(
-            f"--results {study.results}: another process runs the study in it; wait for it, or name other folders "
+            f"{error.lock_file}: another process runs a study in this folder; wait for it, or name other folders "
             "with --results and --checkpoints"
         ) from error
 

@@ -26,7 +26,6 @@ from g1_vq_retarget.data.features import FeatureSpec
 from g1_vq_retarget.data.folder import DataFolder, Split
 from g1_vq_retarget.data.sequences import human_side_of, paired_sequences, truth_of
 from g1_vq_retarget.errors import UserError
-from g1_vq_retarget.motion.root import root_columns
 from g1_vq_retarget.training.alignment import latent_mse
 from g1_vq_retarget.training.batches import Batch, crop_batches, crops_per_epoch
 from g1_vq_retarget.training.checkpoint import Checkpoint, save_checkpoint
@@ -35,8 +34,8 @@ from g1_vq_retarget.training.run_folder import RUN_FILES, write_origin, write_te
 
 # Share of the steps in which the learning rate rises.
 WARMUP = 0.05
-# Columns of the root stream that add up to a way.
-VELOCITIES = ("vel_forward", "vel_left", "yaw_rate")
+# In the run folder; not config.yaml, which tells of the training of a whole model.
+CONFIG = "human.yaml"
 # What the JSON beside the weights goes on telling.
 KEPT = ("epoch", "window", "label", "seed", "crop")
 
@@ -108,11 +107,11 @@ def train_human(checkpoint: Checkpoint, folder: DataFolder, run: Path, config: H
     steps_each = crops_per_epoch(split, 0, config.crop, config.batch_size)
     steps = config.epochs * steps_each
 
-    write_text(run / "config.yaml", yaml.safe_dump({"checkpoint": str(checkpoint.path), **to_dict(config)}))
+    write_text(run / CONFIG, yaml.safe_dump({"checkpoint": str(checkpoint.path), **to_dict(config)}))
     write_text(run / "data_manifest.json", json.dumps(folder.manifest, indent=1))
     write_origin(run, ())
     info = {key: checkpoint.info[key] for key in KEPT if key in checkpoint.info}
-    info["human_windows"] = checkpoint.info["human_windows"] + len(split.human)
+    info |= {"human_windows": checkpoint.info["human_windows"], "taught_windows": len(split.human)}
     info["licences"] = sorted({*checkpoint.info["licences"], *folder.manifest["licences"]})
     info["taught_from"] = checkpoint.info["weights_sha256"]
     log, best = [], math.inf
@@ -139,7 +138,11 @@ def train_human(checkpoint: Checkpoint, folder: DataFolder, run: Path, config: H
                     loss = errors.total(config.drift)
                     optimizer.zero_grad()
                     loss.backward()
-                    torch.nn.utils.clip_grad_norm_(encoder.parameters(), 1.0, error_if_nonfinite=True)
+                    norm = torch.nn.utils.clip_grad_norm_(encoder.parameters(), 1.0)
+                    if not torch.isfinite(loss + norm):
+                        raise UserError(
+                            f"--lr {config.lr:g}: the loss is no number at step {bar.n}; choose a smaller one"
+                        )
                     optimizer.step()
                     sums.update(errors.told(config.drift))
                     bar.update()
@@ -159,15 +162,14 @@ def train_human(checkpoint: Checkpoint, folder: DataFolder, run: Path, config: H
 
 
 def _errors(checkpoint: Checkpoint, batch: Batch) -> HumanErrors:
-    model, spec = checkpoint.model, checkpoint.spec
+    model = checkpoint.model
     device = next(model.parameters()).device
     robot, human = batch.robot.to(device), batch.human.to(device)
     latent = model.human_latent(human)
     motion = model.decoder(latent)
     drift = latent.new_zeros(())
-    if spec.root:
-        names = root_columns(spec.orientation)
-        columns = [spec.joints + names.index(name) for name in VELOCITIES]
+    if model.rates is not None:
+        columns = list(model.rates.velocities)
         drift = way_error(motion[..., columns], robot[..., columns])
     return HumanErrors(latent_mse(latent, model.robot_encoder(robot)), F.mse_loss(motion, robot), drift)
 
@@ -211,5 +213,5 @@ def _check(config: HumanTrainConfig, checkpoint: Checkpoint, folder: DataFolder,
             f"{folder.path}: its longest train clip with a human side has {longest} frames, --crop {config.crop}; "
             "choose fewer, or data with pairs"
         )
-    if any((run / name).exists() for name in RUN_FILES):
+    if any((run / name).exists() for name in (*RUN_FILES, CONFIG)):
         raise UserError(f"--run {run}: already holds a run; name another folder")

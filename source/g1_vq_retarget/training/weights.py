@@ -42,7 +42,7 @@ def load_card(path: Path, kind: str, advice: str, keys: tuple[str, ...]) -> dict
         path: .safetensors.
         kind: of the weights, in words.
         advice: how to have such weights made.
-        keys: that the card needs to have.
+        keys: that the card needs to have; without the first it is of something else.
 
     Raises:
         UserError: no such files, a damaged card, or one of another format version.
@@ -60,6 +60,8 @@ def load_card(path: Path, kind: str, advice: str, keys: tuple[str, ...]) -> dict
             f"{advice} or install the version that wrote it"
         )
     missing = [key for key in keys if key not in card]
+    if keys[0] in missing:
+        raise UserError(f"{beside}: is no {kind}'s; {advice}")
     if missing:
         raise UserError(f"{beside}: lacks {', '.join(missing)}; copy both files of the {kind} again")
     return card
