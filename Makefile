@@ -20,7 +20,7 @@ test-slow: install
 
 # the tasks in mjlab itself, on a CPU; in an environment of its own, 2.4 GB that nothing else here needs
 test-mjlab: .venv-mjlab/installed
-	OMP_NUM_THREADS=1 .venv-mjlab/bin/python -m pytest -m 'not fuzz' -k mjlab tests/tasks
+	OMP_NUM_THREADS=1 .venv-mjlab/bin/python -m pytest -m 'not fuzz' -k mjlab tests/tasks tests/scripts
 
 # the tasks in Isaac Lab itself, on a CPU and without Isaac Sim (see tests/isaac_standin); in an environment of its own, 2 GB
 test-isaaclab: .venv-isaaclab/installed

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
 from g1_vq_retarget.errors import UserError, reporting
+from g1_vq_retarget.retarget import Retargeter
 from g1_vq_retarget.viewer.nodes import Look
 from g1_vq_retarget.viewer.player import Player
 from g1_vq_retarget.viewer.scene import Scene
@@ -54,6 +55,15 @@ class Args:
     """Frames a second of the video."""
     moments: int = 6
     """Moments on the contact sheet."""
+    sim: Literal["isaaclab"] | None = None
+    """Show it in a simulator in place of a page, by articulations that are moved frame by frame: Isaac Lab's, run by
+    isaaclab.sh -p. It needs the robot's truth; of several models it shows the first."""
+    num_envs: int = 1
+    """With --sim and --data, clips side by side, from the first on."""
+    urdf: Path | None = None
+    """With --sim, of the G1 with 29 joints; by default the simulator's own."""
+    headless: bool = False
+    """With --sim, without a window."""
     read: tyro.conf.OmitArgPrefixes[FileOptions] = field(default_factory=FileOptions)
 
 
@@ -74,6 +84,9 @@ def main(args: Args) -> None:
     def load(name: str) -> Scene:
         return load_clip(models, clips[name], args.read)
 
+    if args.sim is not None:
+        _simulate(args, models, clips, load)
+        return
     name = args.clip or next(iter(clips), "")
     scene = load(name) if args.input is None else load_scene(models, args.input, args.reference, args.read)
     if scene.licence:
@@ -97,6 +110,22 @@ def main(args: Args) -> None:
         print(f"wrote {args.image}: {args.moments} moments, drawn by {made.gl}")
     if args.html is args.video is args.image is None:
         _serve(args, scene, look, sorted(clips, key=lambda clip: clip != name), load)
+
+
+def _simulate(
+    args: Args, models: Mapping[str, Retargeter], clips: Mapping[str, list[Path]], load: Callable[[str], Scene]
+) -> None:
+    from g1_vq_retarget.tasks.isaaclab.show import show
+    from g1_vq_retarget.tasks.playback import playback_of
+
+    if args.input is not None:
+        scenes = [load_scene(models, args.input, args.reference, args.read)]
+    else:
+        first = list(clips).index(args.clip) if args.clip else 0
+        scenes = [load(name) for name in list(clips)[first : first + max(1, args.num_envs)]]
+    playbacks = [playback_of(scene) for scene in scenes]
+    urdf = None if args.urdf is None else str(args.urdf)
+    print(f"showed {show(playbacks, urdf=urdf, headless=args.headless)} frames of {len(playbacks)} clips")
 
 
 def _serve(args: Args, scene: Scene, look: Look, clips: list[str], load: Callable[[str], Scene]) -> None:

@@ -30,7 +30,8 @@ ADAPTERS = (
 
 def modules() -> list[str]:
     """Names of all modules that run without a simulator."""
-    names = [module.name for module in pkgutil.walk_packages([str(ROOT)], "g1_vq_retarget.")]
+    packages = pkgutil.walk_packages([str(ROOT)], "g1_vq_retarget.", onerror=lambda _: None)  # adapters want theirs
+    names = [module.name for module in packages]
     return [name for name in names if not f"{name}.".startswith(tuple(f"{adapter}." for adapter in ADAPTERS))]
 
 

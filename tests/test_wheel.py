@@ -16,9 +16,10 @@ PACKAGE = CHECKOUT / "source" / "g1_vq_retarget"
 
 # Runs with -I -S: neither the working folder nor site-packages, where the editable installation hooks in. What the
 # package needs is put on the path by hand, without reading *.pth files.
+ADAPTERS = ("g1_vq_retarget.tasks.isaaclab", "g1_vq_retarget.tasks.mjlab")
 PROBE = """
 import sys
-target, site_packages = sys.argv[1:]
+target, site_packages, *adapters = sys.argv[1:]
 sys.path[:0] = [target, site_packages]
 import importlib, json, pkgutil
 from importlib.metadata import version
@@ -26,7 +27,7 @@ import g1_vq_retarget
 
 # adapters import their simulator, which is not here
 packages = pkgutil.walk_packages(g1_vq_retarget.__path__, "g1_vq_retarget.", onerror=lambda name: None)
-names = [m.name for m in packages if not m.name.startswith("g1_vq_retarget.tasks.mjlab")]
+names = [m.name for m in packages if not m.name.startswith(tuple(adapters))]
 modules = [g1_vq_retarget, *(importlib.import_module(name) for name in names)]
 from g1_vq_retarget.configuration import preset_folder, read_preset
 from g1_vq_retarget.robot import load_robot
@@ -59,7 +60,7 @@ def seen(target: Path) -> dict:
     import yaml  # lies where the other dependencies do
 
     site_packages = Path(yaml.__file__).parents[1]
-    command = [sys.executable, "-I", "-S", "-c", PROBE, str(target), str(site_packages)]
+    command = [sys.executable, "-I", "-S", "-c", PROBE, str(target), str(site_packages), *ADAPTERS]
     done = subprocess.run(command, capture_output=True, text=True, cwd=target)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -68,7 +69,7 @@ def seen(target: Path) -> dict:
 def test_every_module_of_the_checkout_is_imported_from_the_wheel(seen: dict, target: Path) -> None:
     files = [path.relative_to(PACKAGE.parent).with_suffix("") for path in PACKAGE.rglob("*.py")]
     names = {".".join(path.parts).removesuffix(".__init__") for path in files}
-    adapters = {name for name in names if name.startswith("g1_vq_retarget.tasks.mjlab")}
+    adapters = {name for name in names if name.startswith(ADAPTERS)}
     assert set(seen["modules"]) == names - adapters
     assert (target / "g1_vq_retarget/tasks/mjlab/playback.py").is_file()
     assert all(Path(file).is_relative_to(target) for file in seen["modules"].values())

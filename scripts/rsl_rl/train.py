@@ -1,0 +1,43 @@
+"""Train a policy that tracks motion, in Isaac Lab: from files, or decoded from tokens by a trained model.
+
+Overrides in Hydra's way may follow the flags: env.rewards.motion_body_pos.weight=2 agent.algorithm.entropy_coef=0.01
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from g1_vq_retarget.errors import reporting
+
+
+def main() -> None:
+    # here, so that it is told in a line where Isaac Lab is not installed
+    from g1_vq_retarget.tasks.isaaclab import TRACKING_TASK, TRACKING_TASKS
+    from g1_vq_retarget.tasks.isaaclab.launch import (
+        add_motion_flags,
+        add_training_flags,
+        check_motion,
+        check_task,
+        launch,
+    )
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--task", default=TRACKING_TASK, help="one of scripts/list_tasks.py")
+    add_motion_flags(parser)
+    add_training_flags(parser)
+
+    def check(args: argparse.Namespace) -> None:
+        check_task(args.task, TRACKING_TASKS)
+        check_motion(args)
+
+    args, overrides, launcher = launch(parser, check)
+    from g1_vq_retarget.tasks.isaaclab.training import configure_torch, train
+
+    configure_torch()
+    train(args, overrides, launcher)
+    launcher.app.close()
+
+
+if __name__ == "__main__":
+    with reporting():
+        main()
