@@ -19,7 +19,7 @@ from g1_vq_retarget.tasks.evaluation import EvaluationConfig
 from g1_vq_retarget.tasks.experiment import FPS, TITLES, ExperimentConfig, motion_report, placed_like, run_experiment
 from g1_vq_retarget.tasks.motion_library import MotionLibrary
 from running import Script, World
-from synthetic import robot_clip
+from synthetic import data_folder, robot_clip, save_started
 
 # what a training leaves, and what an evaluation of it says
 TRAIN = """
@@ -122,8 +122,29 @@ def test_a_budget_for_a_gpu_is_refused_without_one(
 
 
 def test_clips_that_nobody_has_are_refused(world: World, scripts: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="--clips: no 'nothing' in both"):
-        run_experiment(experiment(world, tmp_path / "out", clips=["nothing"]), scripts)
+    """As are folders and a tokenizer: and the folder is free for the command with the right ones."""
+    for changed, message in (
+        ({"clips": ["nothing"]}, "--clips: no 'nothing' in both"),
+        ({"robot": tmp_path / "nowhere"}, "nowhere"),
+        ({"checkpoint": tmp_path / "nowhere"}, "nowhere"),
+    ):
+        with pytest.raises(UserError, match=message):
+            run_experiment(experiment(world, tmp_path / "out", **changed), scripts)
+        assert not (tmp_path / "out").exists()
+
+
+def test_a_tokenizer_that_was_trained_again_is_another_experiment(world: World, scripts: Path, tmp_path: Path) -> None:
+    """Under the same path; an arm that needs none does not mind."""
+    checkpoint, out = tmp_path / "tokenizer.safetensors", tmp_path / "out"
+    folder = data_folder(tmp_path / "data")
+    save_started(checkpoint, folder)
+    config = experiment(world, out, checkpoint=checkpoint)
+    run_experiment(replace(config, arms=["ground_truth"]), scripts)
+    run_experiment(replace(config, arms=["human_tokens"]), scripts)
+    save_started(checkpoint, folder, seed=1)
+    run_experiment(replace(config, arms=["ground_truth"]), scripts)
+    with pytest.raises(UserError, match=r"tokenizer\.safetensors was trained again since the experiment began"):
+        run_experiment(config, scripts)
 
 
 def test_motion_is_placed_where_the_truth_begins() -> None:

@@ -90,6 +90,10 @@ def faster(told: Deployment) -> Deployment:
     return replace(told, fps=100.0, decimation=told.decimation // 2)
 
 
+def retrained(told: Deployment) -> Deployment:
+    return replace(told, motion=replace(told.motion, tokenizer_sha256="1" * 64))
+
+
 def softer(told: Deployment) -> Deployment:
     return replace(told, joints=[replace(joint, stiffness=joint.stiffness / 2) for joint in told.joints])
 
@@ -103,6 +107,7 @@ def softer(told: Deployment) -> Deployment:
         (swapped, "joint_names is left_hip_pitch_joint at place 0"),
         (faster, r"fps is '50', in \S+ '100'"),
         (softer, "joint_stiffness is 40.1 at place 0"),
+        (retrained, r"tokenizer_sha256 is '', in \S+ '111"),
     ],
 )
 def test_a_policy_that_does_not_fit_is_refused(
@@ -171,7 +176,9 @@ def test_what_is_no_policy_is_refused(told: Deployment, tmp_path: Path) -> None:
     [
         ("policy 1", "policy 0", "schema is 'g1_vq_retarget policy 0'"),
         ("decimation: 4", "decimation: 5", "fps is 50, but 5 steps of 0.005 s an action are 40"),
+        ("decimation: 4", "decimation: 0", "fps is 50, but 0 steps of 0.005 s an action are 0"),
         ("timestep: 0.005", "timestep: 0.0", "fps is 50, but"),
+        ("name: command,", "name: token_embedding,", "the policy sees tokens, and motion says no tokenizer_sha256"),
         ("anchor_body:", "anchor:", "unknown key anchor"),
     ],
 )

@@ -89,7 +89,7 @@ def moved(x: float = 0.0, z: float = 0.0) -> Change:
 
 
 def test_starts_leave_time_for_the_horizon_and_a_frame_to_look_ahead() -> None:
-    starts = draw_starts([100, 22, 23], 50.0, EvaluationConfig(starts=400, seconds=0.4))
+    starts = draw_starts({"a": 100, "b": 22, "c": 23}, 50.0, EvaluationConfig(starts=400, seconds=0.4))
     long = starts.clip == 0
     assert starts.frame[long].min() == 0
     assert starts.frame[long].max() == 100 - 2 - 20
@@ -100,13 +100,13 @@ def test_starts_leave_time_for_the_horizon_and_a_frame_to_look_ahead() -> None:
 
 
 def test_a_shorter_clip_is_followed_once_from_its_first_frame_to_its_last_but_one() -> None:
-    starts = draw_starts([10], 50.0, EvaluationConfig(starts=100, seconds=1.0))
+    starts = draw_starts({"a": 10}, 50.0, EvaluationConfig(starts=100, seconds=1.0))
     assert [values.tolist() for values in starts] == [[0], [0], [8]]
 
 
 def test_starts_are_uniform_and_settled_by_the_seed() -> None:
     def frames(seed: int) -> Tensor:
-        return draw_starts([1002], 50.0, EvaluationConfig(starts=4000, seconds=10.0, seed=seed)).frame
+        return draw_starts({"a": 1002}, 50.0, EvaluationConfig(starts=4000, seconds=10.0, seed=seed)).frame
 
     assert torch.equal(frames(1), frames(1))
     assert not torch.equal(frames(1), frames(2))
@@ -121,8 +121,8 @@ def test_what_cannot_be_is_refused(wrong: dict) -> None:
 
 
 def test_a_clip_without_a_step_is_refused() -> None:
-    with pytest.raises(UserError, match="clip 1 has 2 frames"):
-        draw_starts([10, 2], 50.0, EvaluationConfig())
+    with pytest.raises(UserError, match="clip 'jump' has 2 frames"):
+        draw_starts({"walk": 10, "jump": 2}, 50.0, EvaluationConfig())
 
 
 # What is measured

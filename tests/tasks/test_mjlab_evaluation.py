@@ -28,11 +28,10 @@ from g1_vq_retarget.tasks.evaluation_report import agreement, report
 from g1_vq_retarget.tasks.mjlab.evaluation import (
     MjlabSimulation,
     run_evaluation,
-    untrained_policy,
     without_chance,
 )
 from g1_vq_retarget.tasks.mjlab.export import export_policy
-from g1_vq_retarget.tasks.mjlab.runs import TrackingRunner
+from g1_vq_retarget.tasks.mjlab.runs import TrackingRunner, untrained_policy
 from g1_vq_retarget.tasks.mjlab.tracking import tracking_env_cfg, tracking_rl_cfg
 from g1_vq_retarget.tasks.mujoco.simulation import MujocoSimulation
 from synthetic import robot_clip
@@ -156,12 +155,12 @@ def test_both_simulators_evaluate_alike(
 def test_random_actions_depend_on_the_seed_alone(simulation: MjlabSimulation) -> None:
     def actions(seed: int) -> torch.Tensor:
         policy = untrained_policy("random", simulation.env, seed)
-        return torch.stack([policy(None) for _ in range(3)])
+        return torch.stack([policy(torch.empty(0)) for _ in range(3)])
 
     assert actions(1).shape == (3, 3, 29)
     assert torch.equal(actions(1), actions(1))
     assert not torch.equal(actions(1), actions(2))
-    assert (untrained_policy("zero", simulation.env)(None) == 0).all()
+    assert (untrained_policy("zero", simulation.env)(torch.empty(0)) == 0).all()
 
 
 def test_a_history_cannot_be_exported(simulation: MjlabSimulation, policy: torch.nn.Module, tmp_path: Path) -> None:

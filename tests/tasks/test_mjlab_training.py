@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,18 @@ pytest.importorskip("rsl_rl", reason="needs all of mjlab: pip install -e '.[mjla
 import wandb  # pyright: ignore[reportMissingImports]
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from g1_vq_retarget.errors import UserError
 from g1_vq_retarget.motion.formats import save_motion
 from g1_vq_retarget.tasks.mjlab import training
-from g1_vq_retarget.tasks.mjlab.runs import FAILED, TrackingRunner, newest_checkpoint, read_run
+from g1_vq_retarget.tasks.mjlab.runs import (
+    FAILED,
+    TrackingRunner,
+    check_motion,
+    check_tokenizer,
+    newest_checkpoint,
+    read_run,
+)
+from g1_vq_retarget.tasks.motion_source import load_library
 from running import Outcome, run_script
 from synthetic import robot_clip
 
@@ -74,6 +84,7 @@ def test_two_iterations_are_finite_and_written_down(run: Path, clips: Path) -> N
     assert (config.motion, config.iterations, config.resume) == ([clips], 2, False)
     assert "num_mini_batches" in (run / "agent.yaml").read_text()
     assert "motion_body_pos" in (run / "env.yaml").read_text()
+    assert not list(run.glob("git/*"))  # nobody's work is kept beside a policy
 
 
 @pytest.mark.slow
@@ -120,6 +131,61 @@ def test_a_run_is_resumed_and_watched(run: Path, clips: Path, capsys: pytest.Cap
         done = script(capsys, "play", "--policy", policy, *watch)
         assert (done.code, done.err.count("\n")) == (2, 1)
         assert message in done.err
+
+
+@pytest.mark.slow
+def test_a_run_is_exported_and_runs_in_mujoco(run: Path, clips: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By the scripts, as a user would: what mjlab measures of the policy, MuJoCo does, too."""
+    pytest.importorskip("onnxruntime", reason="needs pip install -e '.[deployment]'")
+    folder, starts = run.parent / "policy", ("--starts", "1", "--seconds", "0.1")
+    words = ("--policy", run, "--out", folder)
+    for more, message in (
+        (("--motion", clips / "clip_1.npz"), "motion_manifest.json: the run began with other clips than these"),
+        (("--from-tokens", clips), "--from-tokens needs --motion"),
+    ):
+        done = run_script("deployment/export_policy", (*words, *more), capsys)
+        assert (done.code, done.err.count("\n")) == (2, 1), done.err
+        assert message in done.err
+        assert not folder.exists()
+    done = run_script("deployment/export_policy", words, capsys)
+    assert done.code == 0, done.err
+    done = run_script("deployment/verify_policy", ("--policy", folder), capsys)
+    assert done.code == 0, done.err
+    assert "trained on 2 clips" in done.out
+    done = script(capsys, "evaluate", "--policy", run, *starts, "--num-envs", "2", "--device", "cpu")
+    assert done.code == 0, done.err
+    done = run_script(
+        "deployment/sim2sim",
+        ("--policy", folder, "--motion", clips, *starts, "--compare", run / "evaluation"),
+        capsys,
+    )
+    assert done.code == 0, done.out + done.err
+    assert "trained on other motion" not in done.out
+    assert done.out.count(", alike") == 4
+
+
+def test_a_run_knows_its_motion_and_its_tokenizer(clips: Path, tmp_path: Path) -> None:
+    def written(**changed: object) -> None:
+        (tmp_path / "motion_manifest.json").write_text(json.dumps(manifest | changed))
+
+    library = load_library(clips, 50.0)
+    told = [{"name": f"clip_{number}", "frames": frames, "source_fps": 50.0} for number, frames in enumerate((40, 60))]
+    manifest = {"fps": 50.0, "clips": told, "tokenizer_sha256": "a" * 64}
+    written()
+    check_motion(tmp_path, replace(library, tokenizer_sha256="a" * 64))
+    check_tokenizer(tmp_path, library)
+    for check in (check_motion, check_tokenizer):
+        with pytest.raises(
+            UserError, match=r"trained on tokens of the weights a{12}, these are of b{12}; give the model"
+        ):
+            check(tmp_path, replace(library, tokenizer_sha256="b" * 64))
+    for changed in ({"clips": told[:1]}, {"clips": [told[0], told[1] | {"frames": 61}]}, {"fps": 25.0}):
+        written(**changed)
+        with pytest.raises(UserError, match="began with other clips than these"):
+            check_motion(tmp_path, library)
+    (tmp_path / "motion_manifest.json").write_text("{")
+    with pytest.raises(UserError, match=r"motion_manifest\.json: not JSON"):
+        check_motion(tmp_path, library)
 
 
 @pytest.mark.slow

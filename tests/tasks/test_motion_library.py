@@ -99,7 +99,9 @@ def test_frames_beyond_a_clip_are_its_ends() -> None:
 
 def test_memory_is_that_of_the_frames() -> None:
     """4 bytes for 2 x 29 joint numbers and 13 for each of 14 bodies: 960 bytes a frame, 480 kB for 10 s at 50 Hz."""
-    assert MotionLibrary.of([robot_clip(5, 0, 50.0)], 50.0).bytes == 5 * 960
+    library = MotionLibrary.of([robot_clip(5, 0, 50.0)], 50.0)
+    assert library.bytes == 5 * 960
+    assert replace(library, embedding=torch.zeros(5, 8)).bytes == 5 * (960 + 8 * 4)
 
 
 def test_licences_are_carried_along() -> None:

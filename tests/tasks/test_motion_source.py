@@ -86,6 +86,7 @@ def test_frames_have_the_latents_that_they_were_decoded_from(run: Path, tmp_path
     tokens.save(tmp_path / "b.npz")
     library = load_library(run, 30.0, from_tokens=[tmp_path / "a.npz", tmp_path / "b.npz"], embedding=True)
     assert library.embedding is not None
+    assert library.tokenizer_sha256 == model.checkpoint.info["weights_sha256"]
     assert library.embedding.shape == (len(library.frames.joint_pos), 8)
     assert (tokens.fps, library.length.tolist()) == (50.0, [resampled_length(n, 50.0, 30.0) for n in (30, 70)])
     latent = model.model.quantizer.decode(torch.from_numpy(tokens.tokens)[None])[0]
@@ -93,7 +94,8 @@ def test_frames_have_the_latents_that_they_were_decoded_from(run: Path, tmp_path
     want = latent[number * 5 // 12]
     torch.testing.assert_close(library.embedding[library.index(torch.tensor(1), number)], want)
     assert len(want.unique(dim=0)) > 1
-    assert load_library(run, 50.0, from_tokens=tmp_path / "b.npz").embedding is None
+    without = load_library(run, 50.0, from_tokens=tmp_path / "b.npz")
+    assert (without.embedding, without.tokenizer_sha256) == (None, "")
     with pytest.raises(UserError, match="--observe tokens: the motion is not from tokens"):
         load_library(tmp_path / "a.npz", 50.0, embedding=True)
 

@@ -200,6 +200,27 @@ def test_what_does_not_fit_is_refused(library: MotionLibrary, tmp_path: Path) ->
         MujocoSimulation(path, told, library)
 
 
+def test_a_policy_that_sees_tokens_is_shown_those_of_its_own_tokenizer(library: MotionLibrary, tmp_path: Path) -> None:
+    """The latents of the frames ahead, and the anchor in the next alone."""
+    path, told = robot_mjcf(tmp_path / "scene.xml"), deployment(AHEAD)
+    tokens, pos, ori = Observed("token_embedding", 2 * 8), Observed("motion_anchor_pos_b", 3), told.observations[2]
+    told = replace(
+        told,
+        observations=[tokens, pos, replace(ori, size=6), *told.observations[3:]],
+        motion=replace(told.motion, tokenizer_sha256="a" * 64),
+    )
+    latents = torch.arange(8.0 * len(library.frames.joint_pos)).view(-1, 8)
+    with_tokens = replace(library, embedding=latents, tokenizer_sha256="a" * 64)
+    seen = begun(MujocoSimulation(path, told, with_tokens))["token_embedding"]
+    first = int(library.first[1])
+    assert torch.equal(seen[0], latents[[first + 8, first + 11]].flatten())
+    for other in (replace(with_tokens, tokenizer_sha256="b" * 64), library):
+        with pytest.raises(
+            UserError, match=r"sees tokens of the weights aaaaaaaaaaaa, the motion's are of (b{12}|none):"
+        ):
+            MujocoSimulation(path, told, other)
+
+
 def test_a_robot_that_is_held_still_is_told_where_it_is(simulation: MujocoSimulation, library: MotionLibrary) -> None:
     """Nobody who holds the default pose follows wild motion; the same again is exactly the same."""
     config = EvaluationConfig(starts=2, seconds=0.3)
@@ -235,6 +256,10 @@ def test_sim2sim_from_files(library: MotionLibrary, tmp_path: Path, capsys: pyte
     assert other.code == 1
     assert "relative_mm" in other.out
     assert other.out.count("NOT alike") == 1
+    against = ("--against", tmp_path / "motion.npz", "--compare", tmp_path / "first")
+    measured_else = run_script("deployment/sim2sim", (*words, *against), capsys)
+    assert (measured_else.code, measured_else.err.count("\n")) == (2, 1)
+    assert "the other by --against" in measured_else.err
     told_else = run_script("deployment/sim2sim", (*words, "--seed", 3, "--compare", tmp_path / "first"), capsys)
     assert (told_else.code, told_else.err.count("\n")) == (2, 1)
     assert "another seed" in told_else.err

@@ -28,6 +28,8 @@ from g1_vq_retarget.tasks.motion_library import MotionLibrary
 SCHEMA = "g1_vq_retarget policy 1"
 # What the files of a folder are called.
 POLICY, DEPLOY, ROBOT = "policy.onnx", "deploy.yaml", "robot/scene.xml"
+# What the task calls the latents that a policy may see in place of joints.
+TOKENS = "token_embedding"
 _INPUT, _OUTPUT = "obs", "actions"
 _HEAD = f"""\
 # How to run the policy beside this file. Joints are in the order of observations and actions.
@@ -62,12 +64,28 @@ class Observed:
 
 @dataclass(frozen=True)
 class TrainedOn:
-    """The motion that the policy has practised; `sha256` as of `motion_sha256`."""
+    """The motion that the policy has practised; `sha256` as of `motion_sha256`.
+
+    `tokenizer_sha256` is of the weights whose tokens the policy sees, empty where it sees none: to a policy, other
+    weights' latents are another language.
+    """
 
     clips: int
     fps: float
     sha256: str
     licences: list[str] = field(default_factory=list)
+    tokenizer_sha256: str = ""
+
+    @classmethod
+    def on(cls, library: MotionLibrary) -> TrainedOn:
+        """What is to be told of a library."""
+        return cls(
+            clips=len(library),
+            fps=library.fps,
+            sha256=motion_sha256(library),
+            licences=list(library.licences),
+            tokenizer_sha256=library.tokenizer_sha256,
+        )
 
 
 @dataclass(frozen=True)
@@ -110,6 +128,11 @@ class Deployment:
         """Of all that the policy sees."""
         return sum(observed.size for observed in self.observations)
 
+    @property
+    def sees_tokens(self) -> bool:
+        """Whether the policy sees the latents that the motion was decoded from, and not its joints."""
+        return any(observed.name == TOKENS for observed in self.observations)
+
     def of_joints(self, what: str) -> Tensor:
         """(J,) a field of the joints."""
         return torch.tensor([getattr(joint, what) for joint in self.joints], dtype=torch.float32)
@@ -139,6 +162,7 @@ class Deployment:
             "observation_terms_sensor": [each.sensor for each in observed],
             "motion_fps": self.motion.fps,
             "motion_sha256": self.motion.sha256,
+            "tokenizer_sha256": self.motion.tokenizer_sha256,
         }
         return {key: _text(value) for key, value in told.items()}
 
@@ -153,16 +177,22 @@ class Deployment:
         """Read `deploy.yaml`.
 
         Raises:
-            UserError: missing, something else, of another schema, or its rates contradict one another.
+            UserError: missing, something else, of another schema, its rates contradict one another, or it sees tokens
+                and does not say whose.
         """
         deployment = read_preset(cls, path)
         if deployment.schema != SCHEMA:
             raise UserError(f"{path}: schema is '{deployment.schema}', expected '{SCHEMA}': export the policy again")
-        rate = 1 / (deployment.timestep * deployment.decimation) if deployment.timestep > 0 else 0.0
-        if deployment.decimation < 1 or not np.isclose(rate, deployment.fps):
+        step = deployment.timestep * deployment.decimation
+        rate = 1 / step if step > 0 else 0.0
+        if deployment.decimation < 1 or step <= 0 or not np.isclose(rate, deployment.fps):
             raise UserError(
                 f"{path}: fps is {deployment.fps:g}, but {deployment.decimation} steps of {deployment.timestep:g} s "
                 f"an action are {rate:g}"
+            )
+        if deployment.sees_tokens and not deployment.motion.tokenizer_sha256:
+            raise UserError(
+                f"{path}: the policy sees tokens, and motion says no tokenizer_sha256: export the policy again"
             )
         return deployment
 

@@ -91,16 +91,25 @@ class Starts(NamedTuple):
     steps: Tensor
 
 
-def draw_starts(lengths: Sequence[int], fps: float, config: EvaluationConfig) -> Starts:
-    """The starts in clips of these lengths (frames), clip after clip; the same seed gives the same on any device."""
+def draw_starts(lengths: Mapping[str, int], fps: float, config: EvaluationConfig) -> Starts:
+    """The starts in clips, clip after clip; the same seed gives the same on any device.
+
+    Args:
+        lengths: frames of each clip, by its name.
+        fps: of all clips.
+        config: how many starts, and how long.
+
+    Raises:
+        UserError: a clip is too short to take a step in.
+    """
     horizon, random = max(1, round(config.seconds * fps)), torch.Generator().manual_seed(config.seed)
     clips, frames, steps = list[Tensor](), list[Tensor](), list[Tensor]()
-    for clip, length in enumerate(lengths):
+    for clip, (name, length) in enumerate(lengths.items()):
         # the motion is always looked at a frame ahead, so the last frame is never a step's end
         room = length - 2 - horizon
         count = config.starts if room > 0 else 1
         if length < 3:
-            raise UserError(f"evaluation: clip {clip} has {length} frames, expected 3 at least")
+            raise UserError(f"evaluation: clip '{name}' has {length} frames, expected 3 at least")
         clips.append(torch.full((count,), clip))
         frames.append((torch.rand(count, generator=random, dtype=torch.float64) * (max(room, 0) + 1)).long())
         steps.append(torch.full((count,), min(horizon, length - 2)))
@@ -222,7 +231,7 @@ def evaluate(
     places = _same_clips(truth, followed)
     device = truth.length.device
     lengths = torch.minimum(truth.length, followed.length[places])
-    starts = draw_starts(lengths.tolist(), truth.fps, config)
+    starts = draw_starts(dict(zip(truth.names, lengths.tolist(), strict=True)), truth.fps, config)
     (anchor,) = index_by_name(truth.body_names, [robot.anchor])
     ends = index_by_name(truth.body_names, (*robot.feet, *robot.hands))
     batches = list[_Batch]()

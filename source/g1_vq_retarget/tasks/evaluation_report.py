@@ -95,8 +95,13 @@ def agreement(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, boo
         one, other: reports; a share of the other's error.
 
     Raises:
-        UserError: they did not begin at the same starts.
+        UserError: they did not begin at the same starts, or one alone was measured by other motion than was followed.
     """
+    measured = [bool(each.get("against")) for each in (one, other)]
+    if measured[0] != measured[1]:
+        raise UserError(
+            "one evaluation is measured by what the policy follows, the other by --against: evaluate them alike"
+        )
     for key in ("fps", "starts_per_clip", "horizon_s", "seed"):
         if one[key] != other[key]:
             raise UserError(f"the evaluations have another {key}, {one[key]} and {other[key]}: evaluate them alike")

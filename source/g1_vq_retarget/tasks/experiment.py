@@ -15,7 +15,6 @@ Trainings and evaluations are processes of scripts/mjlab/{train,evaluate}.py; wh
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -44,6 +43,7 @@ from g1_vq_retarget.tasks.evaluation import EvaluationConfig, RobotState, evalua
 from g1_vq_retarget.tasks.evaluation_report import JSON, compared, load_report, report
 from g1_vq_retarget.tasks.motion_library import MotionLibrary
 from g1_vq_retarget.tasks.motion_source import load_library
+from g1_vq_retarget.tasks.tracking_config import checkpoints
 
 Arm = Literal["ground_truth", "robot_tokens", "human_tokens", "ik"]
 ARMS: tuple[Arm, ...] = get_args(Arm)
@@ -55,6 +55,8 @@ TITLES: Mapping[Arm, str] = {
 }
 # Of the policy, and with it of the libraries that are compared without one.
 FPS = 50.0
+# Arms whose motion the tokenizer decodes.
+DECODED: tuple[Arm, ...] = ("robot_tokens", "human_tokens")
 # Steps of the environment that a processor takes in an hour or so; more of them want a GPU.
 STEPS_WITHOUT_GPU = 200_000
 STEPS_AN_UPDATE = 24
@@ -98,6 +100,8 @@ class ExperimentConfig:
 
 # What of a configuration makes no other experiment of it.
 _FREE = ("out", "device", "arms", "seeds", "evaluation_envs")
+# Of the tokenizer, beside what was told.
+_WEIGHTS = "weights_sha256"
 
 
 def run_experiment(config: ExperimentConfig, scripts: Path) -> list[Path]:
@@ -112,8 +116,11 @@ def run_experiment(config: ExperimentConfig, scripts: Path) -> list[Path]:
             none, or a process that failed.
     """
     _check(config)
+    files = _files(config)
+    model = Retargeter(config.checkpoint) if any(arm in DECODED for arm in config.arms) else None
+    _write_down(config, model)
     folder = config.out / "motion"
-    for arm, clips in _missing_motion(config, folder).items():
+    for arm, clips in _missing_motion(config, files, model, folder).items():
         for clip in clips:
             save_motion(clip, folder / arm / f"{clip.name}.npz")
             print(f"{TITLES[arm]}: {clip.name}, {len(clip) / clip.fps:.1f} s", flush=True)
@@ -178,8 +185,22 @@ def _check(config: ExperimentConfig) -> None:
             f"--iterations {config.iterations} --num-envs {config.num_envs}: {steps:,} steps for each policy need a "
             "GPU, and there is none here; --iterations 2 --num-envs 16 tries the chain"
         )
+
+
+def _files(config: ExperimentConfig) -> Mapping[str, tuple[Path, Path]]:
+    """The robot's and the human's file of each clip, by its name."""
+    found = pair_by_stem(config.robot, (".csv", ".npz"), config.human, (".bvh", ".npz"))
+    pairs = {each.name: (each.robot, each.human) for each in found if each.human is not None}
+    unknown = [name for name in config.clips if name not in pairs]
+    if unknown:
+        raise UserError(f"--clips: no '{unknown[0]}' in both {config.robot} and {config.human}")
+    return {name: pairs[name] for name in config.clips or pairs}
+
+
+def _write_down(config: ExperimentConfig, model: Retargeter | None) -> None:
+    """Keep in the folder what makes this experiment; refuse one that began with something else."""
     told = {key: value for key, value in to_dict(config).items() if key not in _FREE}
-    path = config.out / "experiment.yaml"
+    path, weights = config.out / "experiment.yaml", model and model.checkpoint.info["weights_sha256"]
     if path.exists():
         before = yaml.safe_load(path.read_text(encoding="utf-8"))
         other = [key for key, value in told.items() if before.get(key) != value]
@@ -188,41 +209,40 @@ def _check(config: ExperimentConfig) -> None:
                 f"{path}: the experiment began with another --{other[0].replace('_', '-')}, "
                 f"{before.get(other[0])} and not {told[other[0]]}; name another folder with --out"
             )
-        return
+        # none so far where nothing was decoded yet
+        began = before.get(_WEIGHTS)
+        if began and weights and began != weights:
+            raise UserError(
+                f"{path}: --checkpoint {config.checkpoint} was trained again since the experiment began (weights "
+                f"{weights[:12]}, and not {began[:12]}); name another folder with --out"
+            )
+        if began or not weights:
+            return
     with replacing(path) as file:
-        file.write_text(yaml.safe_dump(told, sort_keys=False), encoding="utf-8")
+        file.write_text(yaml.safe_dump({**told, _WEIGHTS: weights}, sort_keys=False), encoding="utf-8")
 
 
-def _missing_motion(config: ExperimentConfig, folder: Path) -> Mapping[Arm, Iterator[RobotClip]]:
+def _missing_motion(
+    config: ExperimentConfig, files: Mapping[str, tuple[Path, Path]], model: Retargeter | None, folder: Path
+) -> Mapping[Arm, Iterator[RobotClip]]:
     """The motion of each arm that has no files yet, clip after clip; the truth is always needed."""
-    files = pair_by_stem(config.robot, (".csv", ".npz"), config.human, (".bvh", ".npz"))
-    pairs = {each.name: (each.robot, each.human) for each in files if each.human is not None}
-    unknown = [name for name in config.clips if name not in pairs]
-    if unknown:
-        raise UserError(f"--clips: no '{unknown[0]}' in both {config.robot} and {config.human}")
-    names = config.clips or list(pairs)
     robot = load_robot()
 
     def true(name: str) -> RobotClip:
-        clip = load_motion(pairs[name][0], robot=robot)
+        clip = load_motion(files[name][0], robot=robot)
         if not isinstance(clip, RobotClip):
-            raise UserError(f"{pairs[name][0]}: holds a human's motion, expected a robot's")
+            raise UserError(f"{files[name][0]}: holds a human's motion, expected a robot's")
         return clip
 
     def human(name: str) -> HumanClip:
-        path = pairs[name][1]
-        assert path is not None
-        clip = load_motion(path)
+        clip = load_motion(files[name][1])
         if not isinstance(clip, HumanClip):
-            raise UserError(f"{path}: holds a robot's motion, expected a human's")
+            raise UserError(f"{files[name][1]}: holds a robot's motion, expected a human's")
         return clip
 
-    models = list[Retargeter]()
-
-    def model() -> Retargeter:
-        if not models:
-            models.append(Retargeter(config.checkpoint))
-        return models[0]
+    def decoded(clip: HumanClip | RobotClip) -> RobotClip:
+        assert model is not None, "the arm is not among those asked for"
+        return model.retarget(clip).motion
 
     def by_ik(name: str) -> RobotClip:
         clip, rate = human(name), true(name).fps
@@ -230,13 +250,13 @@ def _missing_motion(config: ExperimentConfig, folder: Path) -> Mapping[Arm, Iter
 
     make: Mapping[Arm, Callable[[str], RobotClip]] = {
         "ground_truth": true,
-        "robot_tokens": lambda name: model().retarget(true(name)).motion,
-        "human_tokens": lambda name: model().retarget(human(name)).motion,
+        "robot_tokens": lambda name: decoded(true(name)),
+        "human_tokens": lambda name: decoded(human(name)),
         "ik": by_ik,
     }
 
     def clips(arm: Arm) -> Iterator[RobotClip]:
-        for name in names:
+        for name in files:
             if not (folder / arm / f"{name}.npz").exists():
                 yield replace(placed_like(make[arm](name), true(name)), name=name)
 
@@ -244,7 +264,7 @@ def _missing_motion(config: ExperimentConfig, folder: Path) -> Mapping[Arm, Iter
 
 
 def _train(config: ExperimentConfig, scripts: Path, arm: Arm, seed: int, run: Path) -> None:
-    done = newest_iteration(run)
+    done = max(checkpoints(run), default=None)
     if done is not None and done >= config.iterations - 1:
         return
     words = ["--run", run, "--iterations", config.iterations, "--num-envs", config.num_envs, "--device", config.device]
@@ -272,12 +292,6 @@ def _run(script: Path, words: Sequence[object]) -> None:
     code = subprocess.run(command).returncode
     if code:
         raise UserError(f"{script.name} ended with exit code {code}; what is done is kept, run the same command again")
-
-
-def newest_iteration(run: Path) -> int | None:
-    """Of the checkpoints in a tracking run's folder, the last iteration; None without one."""
-    found = [int(match[1]) for path in run.glob("model_*.pt") if (match := re.fullmatch(r"model_(\d+)\.pt", path.name))]
-    return max(found, default=None)
 
 
 def _write(config: ExperimentConfig, reports: Mapping[str, dict[str, Any]]) -> list[Path]:

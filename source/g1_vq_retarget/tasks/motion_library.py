@@ -55,6 +55,7 @@ class MotionLibrary:
         first, length: (C,) int64.
         frames: all F frames, of which no two clips share one.
         embedding: (F, D) the quantized latent that each frame was decoded from, of motion from tokens.
+        tokenizer_sha256: of the weights whose latents these are; empty without them.
     """
 
     names: tuple[str, ...]
@@ -68,6 +69,7 @@ class MotionLibrary:
     length: Tensor
     frames: MotionFrames
     embedding: Tensor | None = None
+    tokenizer_sha256: str = ""
 
     @classmethod
     def of(
@@ -154,8 +156,8 @@ class MotionLibrary:
 
     @property
     def bytes(self) -> int:
-        """Memory of the frames."""
-        return sum(values.nbytes for values in self.frames)
+        """Memory of the frames, and of the latents where they are kept."""
+        return sum(values.nbytes for values in (*self.frames, self.embedding) if values is not None)
 
     def summary(self) -> str:
         """One line: how much motion there is, what was resampled, and the memory it takes."""

@@ -50,8 +50,10 @@ def load_library(
     """
     robot = (options or {}).get("robot")
     latents: list[Tensor] = []  # of the library's rate, clip after clip
+    weights = ""
 
     def clips() -> Iterator[RobotClip]:
+        nonlocal weights
         if not embedding:
             yield from robot_motion(motion, from_tokens, device=device, options=options)
             return
@@ -60,6 +62,7 @@ def load_library(
                 "--observe tokens: the motion is not from tokens; give a trained model as --motion and --from-tokens"
             )
         model = _model(motion, device, options or {})
+        weights = model.checkpoint.info["weights_sha256"]
         for clip, tokens in _decoded(model, _several(from_tokens), options or {}):
             latents.append(_latents(model, tokens, fps))
             yield clip
@@ -69,7 +72,7 @@ def load_library(
         return library
     lengths = library.length.tolist()
     parts = [latent[:length] for latent, length in zip(latents, lengths, strict=True)]
-    return replace(library, embedding=torch.cat(parts).to(library.length.device))
+    return replace(library, embedding=torch.cat(parts).to(library.length.device), tokenizer_sha256=weights)
 
 
 def robot_motion(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -10,9 +11,12 @@ TRACKING_TASK = "Mjlab-G1-VQ-Tracking"
 NO_STATE_ESTIMATION_TASK = f"{TRACKING_TASK}-No-State-Estimation"
 # In the folder of a run.
 CONFIG = "config.yaml"
+_CHECKPOINT = re.compile(r"model_(\d+)\.pt")
 
 Observe: TypeAlias = Literal["frames", "tokens"]
 Device: TypeAlias = Literal["auto", "cpu", "cuda"]
+# What acts where there is no policy: the default pose held, or targets at random.
+Untrained: TypeAlias = Literal["zero", "random"]
 
 
 @dataclass
@@ -62,7 +66,7 @@ class PlayConfig:
     policy: Path | None = None
     """Run folder of scripts/mjlab/train.py (its newest checkpoint), or one of its model_*.pt; without it, see
     --agent."""
-    agent: Literal["zero", "random"] = "zero"
+    agent: Untrained = "zero"
     """What acts without a policy."""
     motion: list[Path] = field(default_factory=list)
     """What to track, as of scripts/mjlab/train.py; by default what the policy was trained on."""
@@ -80,3 +84,9 @@ class PlayConfig:
     """Stop after so many steps of 0.02 s."""
     device: Device = "auto"
     """Where to simulate."""
+
+
+def checkpoints(run: Path) -> dict[int, Path]:
+    """Those in the folder of a run by their iterations, the newest last; none where there is no such folder."""
+    found = {int(match[1]): path for path in run.glob("model_*.pt") if (match := _CHECKPOINT.fullmatch(path.name))}
+    return dict(sorted(found.items()))

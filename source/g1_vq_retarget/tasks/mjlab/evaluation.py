@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import torch
 from mjlab.envs import ManagerBasedRlEnv, ManagerBasedRlEnvCfg
@@ -19,13 +18,16 @@ from g1_vq_retarget.tasks.evaluation import Evaluation, RobotState, evaluate
 from g1_vq_retarget.tasks.evaluation_config import EvaluationRunConfig
 from g1_vq_retarget.tasks.evaluation_report import described, report, save_report, table
 from g1_vq_retarget.tasks.mjlab.command import TrackingCommand
-from g1_vq_retarget.tasks.mjlab.runs import env_cfg_of, load_policy, newest_checkpoint, read_run
+from g1_vq_retarget.tasks.mjlab.runs import (
+    env_cfg_of,
+    load_policy,
+    newest_checkpoint,
+    read_run,
+    untrained_policy,
+)
 from g1_vq_retarget.tasks.mjlab.training import resolve_device
 from g1_vq_retarget.tasks.motion_source import load_library
-from g1_vq_retarget.tasks.tracking_config import TrackingRunConfig
-
-# What acts where there is no policy.
-Untrained: TypeAlias = Literal["zero", "random"]
+from g1_vq_retarget.tasks.tracking_config import TrackingRunConfig, Untrained
 
 
 def run_evaluation(config: EvaluationRunConfig) -> Evaluation:
@@ -36,16 +38,14 @@ def run_evaluation(config: EvaluationRunConfig) -> Evaluation:
     """
     if config.num_envs < 1:
         raise UserError(f"--num-envs must be at least 1, it is {config.num_envs}")
-    if config.from_tokens and not config.motion:
-        raise UserError("--from-tokens needs --motion: the trained model that decodes it")
     untrained: Untrained | None = "zero" if config.policy == "zero" else "random" if config.policy == "random" else None
     path = Path(config.policy)
     run = TrackingRunConfig() if untrained else read_run(path)
     run = replace(run, motion_fps=config.motion_fps or run.motion_fps)
     device = resolve_device(config.device)
     configure_torch_backends()
-    told = {"motion": config.motion, "from_tokens": config.from_tokens} if config.motion else {}
-    cfg = without_chance(env_cfg_of(run, play=True, num_envs=config.num_envs, **told))
+    given = {"motion": config.motion, "from_tokens": config.from_tokens}
+    cfg = without_chance(env_cfg_of(run, play=True, num_envs=config.num_envs, **given))
     env = RslRlVecEnvWrapper(ManagerBasedRlEnv(cfg, device))
     try:
         simulation = MjlabSimulation(env)
@@ -139,12 +139,3 @@ class MjlabSimulation:
         return RobotState(
             command.robot_joint_pos.clone(), command.robot_body_pos_w - origins, command.robot_body_quat_w.clone()
         )
-
-
-def untrained_policy(kind: Untrained, env: RslRlVecEnvWrapper, seed: int = 0) -> Callable[[Any], Tensor]:
-    """What to be better than: the default pose held, or targets at random (a standard deviation of one action)."""
-    shape = (env.num_envs, env.num_actions)
-    if kind == "zero":
-        return lambda seen: torch.zeros(shape, device=env.device)
-    random = torch.Generator().manual_seed(seed)
-    return lambda seen: torch.randn(shape, generator=random).to(env.device)

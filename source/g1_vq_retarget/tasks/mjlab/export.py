@@ -27,11 +27,10 @@ from g1_vq_retarget.tasks.deployment import (
     Observed,
     TrainedOn,
     export_onnx,
-    motion_sha256,
 )
 from g1_vq_retarget.tasks.evaluation_config import ExportConfig
 from g1_vq_retarget.tasks.mjlab.command import TrackingCommand
-from g1_vq_retarget.tasks.mjlab.runs import env_cfg_of, load_policy, read_run
+from g1_vq_retarget.tasks.mjlab.runs import check_motion, env_cfg_of, load_policy, read_run
 
 # of a compiled module, whose names a type checker does not see
 mujoco: Any = mujoco_module
@@ -41,12 +40,15 @@ def export_run(config: ExportConfig) -> Deployment:
     """Export the policy of a run.
 
     Raises:
-        UserError: no such run, its motion is not there, or as of `export_policy`.
+        UserError: no such run, its motion is not there or other, or as of `export_policy`.
     """
     run = read_run(config.policy)
-    told = {"motion": config.motion, "from_tokens": config.from_tokens} if config.motion else {}
-    env = RslRlVecEnvWrapper(ManagerBasedRlEnv(env_cfg_of(run, play=True, num_envs=1, **told), "cpu"))
+    cfg = env_cfg_of(run, play=True, num_envs=1, motion=config.motion, from_tokens=config.from_tokens)
+    env = RslRlVecEnvWrapper(ManagerBasedRlEnv(cfg, "cpu"))
     try:
+        command = env.unwrapped.command_manager.get_term("motion")
+        assert isinstance(command, TrackingCommand)
+        check_motion(config.policy, command.library)
         network = load_policy(config.policy, env, "cpu")
         deployment = export_policy(network, env.unwrapped, run.task, config.out)
     finally:
@@ -92,7 +94,7 @@ def deployment_of(env: ManagerBasedRlEnv, task: str) -> Deployment:
         future_frames=list(command.cfg.future_frames),
         joints=joints,
         observations=_observed(env, task),
-        motion=TrainedOn(len(library), library.fps, motion_sha256(library), list(library.licences)),
+        motion=TrainedOn.on(library),
     )
 
 

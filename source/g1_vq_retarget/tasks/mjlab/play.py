@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from typing import Literal
 
 import torch
 from mjlab.envs import ManagerBasedRlEnv
@@ -12,10 +11,9 @@ from mjlab.rl import RslRlVecEnvWrapper
 from mjlab.utils.torch import configure_torch_backends
 from mjlab.viewer import NativeMujocoViewer, ViserPlayViewer
 from mjlab.viewer.base import PolicyProtocol
-from torch import Tensor
 
 from g1_vq_retarget.errors import UserError
-from g1_vq_retarget.tasks.mjlab.runs import env_cfg_of, load_policy, read_run
+from g1_vq_retarget.tasks.mjlab.runs import env_cfg_of, load_policy, read_run, untrained_policy
 from g1_vq_retarget.tasks.mjlab.training import resolve_device
 from g1_vq_retarget.tasks.tracking_config import PlayConfig, TrackingRunConfig
 
@@ -30,19 +28,20 @@ def play(config: PlayConfig) -> None:
         raise UserError("--num-envs and --frames must be at least 1")
     if config.viewer == "none" and config.frames is None:
         raise UserError("--viewer none needs --frames: how many steps to take")
-    if config.from_tokens and not config.motion:
-        raise UserError("--from-tokens needs --motion: the trained model that decodes it")
     device = resolve_device(config.device)
     configure_torch_backends()
     run = TrackingRunConfig() if config.policy is None else read_run(config.policy)
     run = replace(run, motion_fps=config.motion_fps or run.motion_fps)
-    told = {"motion": config.motion, "from_tokens": config.from_tokens} if config.motion else {}
-    cfg = env_cfg_of(run, play=True, num_envs=config.num_envs, **told)
+    given = {"motion": config.motion, "from_tokens": config.from_tokens}
+    cfg = env_cfg_of(run, play=True, num_envs=config.num_envs, **given)
     if not config.terminations:
         cfg.terminations = {}
     env = RslRlVecEnvWrapper(ManagerBasedRlEnv(cfg, device))
     try:
-        policy = _agent(env, config.agent) if config.policy is None else load_policy(config.policy, env, device)
+        if config.policy is None:
+            policy = untrained_policy(config.agent, env)
+        else:
+            policy = load_policy(config.policy, env, device)
         screen = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
         viewer = ("native" if screen else "viser") if config.viewer == "auto" else config.viewer
         if viewer == "none":
@@ -53,15 +52,6 @@ def play(config: PlayConfig) -> None:
             show(env, policy).run(config.frames)
     finally:
         env.close()
-
-
-def _agent(env: RslRlVecEnvWrapper, kind: Literal["zero", "random"]) -> PolicyProtocol:
-    shape, device = (env.num_envs, env.num_actions), env.unwrapped.device
-
-    def act(obs: object) -> Tensor:
-        return torch.zeros(shape, device=device) if kind == "zero" else 2 * torch.rand(shape, device=device) - 1
-
-    return act
 
 
 @torch.inference_mode()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import pickle
-import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -15,7 +14,9 @@ import yaml
 from mjlab.envs import ManagerBasedRlEnvCfg
 from mjlab.rl import MjlabOnPolicyRunner, RslRlOnPolicyRunnerCfg, RslRlVecEnvWrapper
 from mjlab.utils.os import dump_yaml
+from mjlab.viewer.base import PolicyProtocol
 from rsl_rl.models import MLPModel  # pyright: ignore[reportMissingImports]
+from torch import Tensor
 
 from g1_vq_retarget.configuration import read_preset, to_dict
 from g1_vq_retarget.errors import UserError
@@ -23,13 +24,18 @@ from g1_vq_retarget.files import existing_file, replacing
 from g1_vq_retarget.tasks.mjlab.command import TrackingCommand
 from g1_vq_retarget.tasks.mjlab.tracking import tracking_env_cfg, tracking_rl_cfg
 from g1_vq_retarget.tasks.motion_library import MotionLibrary
-from g1_vq_retarget.tasks.tracking_config import CONFIG, NO_STATE_ESTIMATION_TASK, TrackingRunConfig
+from g1_vq_retarget.tasks.tracking_config import (
+    CONFIG,
+    NO_STATE_ESTIMATION_TASK,
+    TrackingRunConfig,
+    Untrained,
+    checkpoints,
+)
 from g1_vq_retarget.training.run_folder import write_origin, write_text
 
 MANIFEST = "motion_manifest.json"
 # Of the counts of failures, in a checkpoint beside the networks.
 FAILED = "sampling_failed"
-_CHECKPOINT = re.compile(r"model_(\d+)\.pt")
 # What a training leaves besides its checkpoints.
 _FILES = (CONFIG, MANIFEST, "env.yaml", "agent.yaml", "origin.json")
 
@@ -47,6 +53,8 @@ class TrackingRunner(MjlabOnPolicyRunner):
         | None = None,  # which mjlab's own script tells a tracking runner, and is of Weights & Biases
     ) -> None:
         super().__init__(env, train_cfg, log_dir, device)
+        # else rsl_rl writes the diff of whatever checkout it finds around itself; origin.json has the revision
+        self.logger.git_status_repos.clear()
 
     @property
     def command(self) -> TrackingCommand:
@@ -104,10 +112,10 @@ def newest_checkpoint(path: Path) -> Path:
     """
     if not path.is_dir():
         return existing_file(path)
-    found = [(int(match[1]), file) for file in path.iterdir() if (match := _CHECKPOINT.fullmatch(file.name))]
+    found = list(checkpoints(path).values())
     if not found:
         raise UserError(f"{path}: holds no model_*.pt; train a policy with scripts/mjlab/train.py --run {path}")
-    return max(found)[1]
+    return found[-1]
 
 
 def env_cfg_of(
@@ -115,14 +123,19 @@ def env_cfg_of(
     *,
     play: bool = False,
     num_envs: int | None = None,
-    motion: Sequence[Path] | None = None,
-    from_tokens: Sequence[Path] | None = None,
+    motion: Sequence[Path] = (),
+    from_tokens: Sequence[Path] = (),
 ) -> ManagerBasedRlEnvCfg:
-    """The environments of a run; with `motion`, and `from_tokens` beside it, they track something else."""
-    given = motion is not None
+    """The environments of a run; with `motion`, and `from_tokens` beside it, they track something else.
+
+    Raises:
+        UserError: `from_tokens` without `motion`, or as of `tracking_env_cfg`.
+    """
+    if from_tokens and not motion:
+        raise UserError("--from-tokens needs --motion: the trained model that decodes it")
     return tracking_env_cfg(
-        (motion or ()) if given else config.motion,
-        (from_tokens or ()) if given else config.from_tokens,
+        motion or config.motion,
+        from_tokens if motion else config.from_tokens,
         motion_fps=config.motion_fps,
         num_envs=config.num_envs if num_envs is None else num_envs,
         state_estimation=config.task != NO_STATE_ESTIMATION_TASK,
@@ -149,11 +162,22 @@ def load_policy(path: Path, env: RslRlVecEnvWrapper, device: str) -> MLPModel:
         device: of the environments.
 
     Raises:
-        UserError: no checkpoint, or one for other observations.
+        UserError: no checkpoint, one for other observations, or for tokens of other weights.
     """
     runner = TrackingRunner(env, asdict(tracking_rl_cfg()), device=device)
     runner.load(str(newest_checkpoint(path)), load_cfg={"actor": True}, map_location=device)
+    check_tokenizer(path, runner.command.library)
     return runner.get_inference_policy(device)
+
+
+def untrained_policy(kind: Untrained, env: RslRlVecEnvWrapper, seed: int = 0) -> PolicyProtocol:
+    """What to be better than: the default pose held, or targets at random (a standard deviation of one action)."""
+    shape, random = (env.num_envs, env.num_actions), torch.Generator().manual_seed(seed)
+
+    def act(obs: object) -> Tensor:
+        return (torch.zeros(shape) if kind == "zero" else torch.randn(shape, generator=random)).to(env.device)
+
+    return act
 
 
 def check_folder(config: TrackingRunConfig) -> None:
@@ -174,7 +198,7 @@ def check_folder(config: TrackingRunConfig) -> None:
             raise UserError(
                 f"{config.run / CONFIG}: the run began with another {flags}; leave it out, or begin another"
             )
-    elif not config.overwrite and (any((config.run / name).exists() for name in _FILES) or _checkpoints(config.run)):
+    elif not config.overwrite and (any((config.run / name).exists() for name in _FILES) or checkpoints(config.run)):
         raise UserError(f"{config.run}: already holds a run; name another with --run, or add --resume or --overwrite")
 
 
@@ -186,24 +210,12 @@ def open_run(
     Raises:
         UserError: a run is resumed on other clips than it began with.
     """
-    manifest = {
-        "motion": library.summary(),
-        "licences": library.licences,
-        "fps": library.fps,
-        "clips": [
-            {"name": name, "frames": frames, "source_fps": fps}
-            for name, frames, fps in zip(library.names, library.length.tolist(), library.source_fps, strict=True)
-        ],
-    }
-    text = json.dumps(manifest, indent=1)
     if config.resume:
-        path = config.run / MANIFEST
-        if existing_file(path).read_text(encoding="utf-8") != text:
-            raise UserError(f"{path}: the run began with other clips than are there now; begin another")
+        check_motion(config.run, library)
     else:
-        for stale in [*_checkpoints(config.run), *(config.run.glob("events.out.tfevents.*"))]:
+        for stale in [*checkpoints(config.run).values(), *(config.run.glob("events.out.tfevents.*"))]:
             stale.unlink()
-        write_text(config.run / MANIFEST, text)
+        write_text(config.run / MANIFEST, json.dumps(_manifest_of(library), indent=1))
         write_origin(config.run, ("mjlab", "mujoco", "mujoco-warp", "warp-lang", "rsl-rl-lib"))
     kept = to_dict(config) | {"resume": False, "overwrite": False}
     write_text(config.run / CONFIG, yaml.safe_dump(kept, sort_keys=False))
@@ -212,11 +224,59 @@ def open_run(
             dump_yaml(temporary, asdict(values))
 
 
+def check_motion(path: Path, library: MotionLibrary) -> None:
+    """Is the library what the run (or the checkpoint in one) was trained on: names, frames, rates, tokens' weights?
+
+    Raises:
+        UserError: it is not, or the run's manifest is not there.
+    """
+    before, now = _manifest_in(path), _manifest_of(library)
+    if any(before.get(key) != now[key] for key in ("fps", "clips")):
+        raise UserError(
+            f"{_folder(path) / MANIFEST}: the run began with other clips than these; give those it began with"
+        )
+    check_tokenizer(path, library)
+
+
+def check_tokenizer(path: Path, library: MotionLibrary) -> None:
+    """Are the latents that a library shows those that the policy of a run has learnt to read?
+
+    Raises:
+        UserError: they are of other weights.
+    """
+    seen = library.tokenizer_sha256
+    if seen and seen != (trained := _manifest_in(path).get("tokenizer_sha256", "")):
+        raise UserError(
+            f"{_folder(path) / MANIFEST}: the policy was trained on tokens of the weights {trained[:12] or 'none'}, "
+            f"these are of {seen[:12]}; give the model that it was trained with as --motion"
+        )
+
+
+def _manifest_of(library: MotionLibrary) -> dict[str, Any]:
+    return {
+        "motion": library.summary(),
+        "licences": library.licences,
+        "fps": library.fps,
+        "tokenizer_sha256": library.tokenizer_sha256,
+        "clips": [
+            {"name": name, "frames": frames, "source_fps": fps}
+            for name, frames, fps in zip(library.names, library.length.tolist(), library.source_fps, strict=True)
+        ],
+    }
+
+
+def _manifest_in(path: Path) -> dict[str, Any]:
+    file = existing_file(_folder(path) / MANIFEST)
+    try:
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{file}: not JSON ({error})") from error
+    if not isinstance(manifest, dict):
+        raise UserError(f"{file}: expected what scripts/mjlab/train.py writes there")
+    return manifest
+
+
 def _folder(path: Path) -> Path:
     if not path.exists():
         raise UserError(f"{path}: no run folder or checkpoint there; scripts/mjlab/train.py makes them")
     return path if path.is_dir() else path.parent
-
-
-def _checkpoints(folder: Path) -> list[Path]:
-    return [file for file in folder.glob("model_*.pt") if _CHECKPOINT.fullmatch(file.name)]

@@ -58,7 +58,6 @@ def train_process(config: TrackingRunConfig) -> None:
     env_cfg.seed = agent.seed = config.seed + int(os.environ.get("RANK", 0))
     env = RslRlVecEnvWrapper(ManagerBasedRlEnv(env_cfg, device))
     runner = TrackingRunner(env, asdict(agent), str(config.run), device)
-    runner.add_git_repo_to_log(__file__)
     command, infos = runner.command, {}
     if config.resume:
         infos = runner.load(str(newest_checkpoint(config.run)))

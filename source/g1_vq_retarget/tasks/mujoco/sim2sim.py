@@ -31,9 +31,8 @@ def sim2sim(config: Sim2SimConfig) -> bool:
         "body_names": deployment.body_names,
         "options": {"fps": config.motion_fps},
     }
-    sees_tokens = any(observed.name == "token_embedding" for observed in deployment.observations)
     followed = load_library(
-        config.motion, deployment.fps, from_tokens=config.from_tokens, embedding=sees_tokens, **wanted
+        config.motion, deployment.fps, from_tokens=config.from_tokens, embedding=deployment.sees_tokens, **wanted
     )
     if motion_sha256(followed) != deployment.motion.sha256:
         print("note: the policy was trained on other motion")

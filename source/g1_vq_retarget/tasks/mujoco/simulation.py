@@ -20,7 +20,7 @@ from torch import Tensor
 from g1_vq_retarget.errors import UserError
 from g1_vq_retarget.files import existing_file
 from g1_vq_retarget.robot import index_by_name
-from g1_vq_retarget.tasks.deployment import Deployment
+from g1_vq_retarget.tasks.deployment import TOKENS, Deployment
 from g1_vq_retarget.tasks.evaluation import RobotState
 from g1_vq_retarget.tasks.mdp import observations
 from g1_vq_retarget.tasks.motion_library import MotionFrames, MotionLibrary
@@ -42,7 +42,9 @@ class MujocoSimulation:
         clip, frame: of the library, where the motion is: the frame to be reached next.
 
     Raises:
-        UserError: the model cannot be read or lacks something, or the library is of another rate or order.
+        UserError: the model cannot be read or lacks something, the library is of another rate, or the policy sees
+            tokens and these are of other weights.
+        ValueError: the library has another order.
     """
 
     num_envs = 1
@@ -52,6 +54,11 @@ class MujocoSimulation:
             raise UserError(f"the motion has {library.fps:g} fps, the policy {deployment.fps:g}")
         if (library.joint_names, library.body_names) != (deployment.joint_names, tuple(deployment.body_names)):
             raise ValueError("the library's joints and bodies must be the deployment's, in its order")
+        if deployment.sees_tokens and library.tokenizer_sha256 != deployment.motion.tokenizer_sha256:
+            raise UserError(
+                f"the policy sees tokens of the weights {deployment.motion.tokenizer_sha256[:12]}, the motion's are of "
+                f"{library.tokenizer_sha256[:12] or 'none'}: give the model that it was trained with as --motion"
+            )
         self.deployment, self.library = deployment, library
         try:
             self.model = mujoco.MjModel.from_xml_path(str(existing_file(path)))
@@ -73,8 +80,7 @@ class MujocoSimulation:
         self._action_scale = deployment.of_joints("action_scale")
         self._future = torch.tensor(deployment.future_frames)
         # who sees tokens of the frames ahead sees the anchor in the next alone, see `mjlab.tracking`
-        sees_tokens = any(observed.name == "token_embedding" for observed in deployment.observations)
-        self._anchor_future = torch.zeros(1, dtype=torch.long) if sees_tokens else self._future
+        self._anchor_future = torch.zeros(1, dtype=torch.long) if deployment.sees_tokens else self._future
         self._action = torch.zeros(1, len(joints))
         self.clip = self.frame = torch.zeros(1, dtype=torch.long)
         self._parts = [(observed.name, self._part(observed.name, path)) for observed in deployment.observations]
@@ -139,7 +145,7 @@ class MujocoSimulation:
             "actions": lambda: self._action,
         }
         if self.library.embedding is not None:
-            known["token_embedding"] = self._embedding
+            known[TOKENS] = self._embedding
         if name not in known:
             raise UserError(f"{path}: nothing here shows a policy '{name}'; there are {', '.join(sorted(known))}")
         return known[name]
