@@ -23,7 +23,6 @@ from g1_vq_retarget.tasks.deployment import (
     Observed,
     TrainedOn,
     export_onnx,
-    motion_sha256,
 )
 from g1_vq_retarget.tasks.isaaclab.command import TrackingCommand
 
@@ -98,7 +97,7 @@ def deployment_of(env: ManagerBasedRLEnv, task: str) -> Deployment:
         future_frames=list(command.cfg.future_frames),
         joints=joints,
         observations=_observed(env, task),
-        motion=TrainedOn(len(library), library.fps, motion_sha256(library), list(library.licences)),
+        motion=TrainedOn.on(library),
     )
 
 

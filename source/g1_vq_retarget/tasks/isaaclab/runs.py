@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import pickle
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -28,12 +27,12 @@ from g1_vq_retarget.tasks.isaaclab.launch import RUNS
 from g1_vq_retarget.tasks.isaaclab.playback import PlaybackEnvCfg
 from g1_vq_retarget.tasks.isaaclab.robot import g1_cfg
 from g1_vq_retarget.tasks.motion_library import MotionLibrary
+from g1_vq_retarget.tasks.tracking_config import checkpoints
 from g1_vq_retarget.training.run_folder import write_origin, write_text
 
 MOTION, MANIFEST = "params/motion.json", "motion_manifest.json"
 # Of the counts of failures, in a checkpoint beside the networks.
 FAILED = "sampling_failed"
-_CHECKPOINT = re.compile(r"model_(\d+)\.pt")
 _FLAGS = ("motion", "from_tokens", "motion_fps", "urdf")
 
 
@@ -119,10 +118,10 @@ def checkpoint_of(path: Path) -> Path:
     """
     if not path.is_dir():
         return existing_file(path)
-    found = [(int(match[1]), file) for file in path.iterdir() if (match := _CHECKPOINT.fullmatch(file.name))]
+    found = checkpoints(path)
     if not found:
         raise UserError(f"{path}: holds no model_*.pt; scripts/rsl_rl/train.py writes them below {RUNS}")
-    return max(found)[1]
+    return found[max(found)]
 
 
 def open_run(
