@@ -175,14 +175,17 @@ def test_a_history_cannot_be_exported(simulation: MjlabSimulation, policy: torch
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_evaluation_is_written(motion: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Zero, on motion that is measured by motion 5 cm above it."""
+@pytest.mark.parametrize("untrained", ["zero", "random"])
+def test_an_evaluation_is_written(
+    untrained: str, motion: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On motion that is measured by motion 5 cm above it."""
     above = tmp_path / "above"
     for number in range(len(LENGTHS)):
         save_motion(clip_of(number, 0.05), above / f"clip_{number}.npz")
     run_evaluation(
         EvaluationRunConfig(
-            policy="zero",
+            policy=untrained,
             motion=[motion],
             against=[above],
             starts=2,
@@ -193,7 +196,7 @@ def test_an_evaluation_is_written(motion: Path, tmp_path: Path, capsys: pytest.C
         )
     )
     figures = json.loads((tmp_path / "out" / "evaluation.json").read_text())
-    assert (figures["policy"], figures["all"]["starts"]) == ("zero", 6)
+    assert (figures["policy"], figures["all"]["starts"]) == (untrained, 6)
     assert figures["all"]["global_mm"] > 50
     assert "| **all starts** | 6 |" in capsys.readouterr().out
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
