@@ -1,6 +1,6 @@
 """Train a policy that tracks motion, in Isaac Lab: from files, or decoded from tokens by a trained model.
 
-Overrides in Hydra's way may follow the flags: env.rewards.motion_body_pos.weight=2 agent.algorithm.entropy_coef=0.01
+Overrides in Hydra's way may follow the flags: env.rewards.motion_body_pos.weight=2.0 agent.algorithm.entropy_coef=0.01
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Starting Isaac Sim from a script: nothing of Isaac Lab can be imported before it runs.
 
 Isaac Lab reads its flags with argparse, and what is left of the command line are overrides of configurations in
-Hydra's way (`env.rewards.motion_body_pos.weight=2`); so these scripts do as Isaac Lab's own.
+Hydra's way (`env.rewards.motion_body_pos.weight=2.0`); so these scripts do as Isaac Lab's own.
 """
 
 from __future__ import annotations
