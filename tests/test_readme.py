@@ -110,6 +110,7 @@ RECIPES = {
     "python scripts/deployment/verify_policy.py": Recipe({}, "--help"),
     "python scripts/deployment/sim2sim.py": Recipe({}, "--help"),
     "python scripts/experiments/decoded_vs_ground_truth.py": Recipe({}, "--help"),
+    "python scripts/experiments/mjlab_speed.py": Recipe({}, "--help"),
     "python scripts/evaluation/measure_motion_library.py": Recipe({"10000": "2", "10": "1"}, "--environments 4"),
     # UMAP takes half a minute to be compiled
     "python scripts/evaluation/analyze_latent_space.py": Recipe({}, "--methods t-sne"),

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from g1_vq_retarget.errors import UserError
+
 TRACKING_TASK = "Mjlab-G1-VQ-Tracking"
 NO_STATE_ESTIMATION_TASK = f"{TRACKING_TASK}-No-State-Estimation"
 # In the folder of a run.
@@ -90,3 +92,24 @@ def checkpoints(run: Path) -> dict[int, Path]:
     """Those in the folder of a run by their iterations, the newest last; none where there is no such folder."""
     found = {int(match[1]): path for path in run.glob("model_*.pt") if (match := _CHECKPOINT.fullmatch(path.name))}
     return dict(sorted(found.items()))
+
+
+@dataclass
+class SpeedConfig:
+    """A comparison of speed with mjlab's own task."""
+
+    motion: Path
+    """A file of robot motion, which both follow."""
+    num_envs: int = 4096
+    """Robots at once."""
+    steps: int = 200
+    """Steps of a round."""
+    rounds: int = 3
+    """Rounds of each, by turns; the best counts."""
+    device: Device = "auto"
+    """Where to simulate."""
+
+    def __post_init__(self) -> None:
+        for flag in ("num_envs", "steps", "rounds"):
+            if getattr(self, flag) < 1:
+                raise UserError(f"--{flag.replace('_', '-')} must be at least 1, it is {getattr(self, flag)}")
