@@ -2,8 +2,8 @@
 
 `resnet`: both are sums of a linear path and a residual network that starts at zero. The linear path can be set to a
 Karhunen-Loève transform of the data, so that training starts from a transform coder and only has to improve on it.
-Everything is convolutional: windows in training and whole clips in use go through the same code. Edges are padded
-by repetition, so a clip does not seem to come from and return to the mean pose.
+Everything is convolutional: windows in training and whole clips in use go through the same code, and causal networks
+take clips piece by piece, too, with a `Past`.
 
 `simple`: plain strided convolutions, the baseline of the comparison.
 """
@@ -15,6 +15,8 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+
+from g1_vq_retarget.models.past import Past, TimeConv
 
 
 @dataclass
@@ -37,6 +39,8 @@ class NetworkConfig:
     """resnet: channels of the filter at full rate that joins what neighbouring latents decode to; 0 for none."""
     robot_encoder: Literal["learned", "klt"] = "learned"
     """resnet: klt: the robot's encoder stays the Karhunen-Loève transform that it starts from, of single patches."""
+    causal: bool = False
+    """resnet: see nothing that is later than the step at hand, so that motion can be sent through while it happens."""
     knows_levels: bool = False
     """resnet: tell the decoder which share of the levels it sees, for vocabularies that are used in part."""
 
@@ -51,21 +55,29 @@ class ChannelNorm(nn.LayerNorm):
 class ResidualBlock(nn.Module):
     """x + conv1(gelu(conv3(norm(x)))), the inner convolution dilated."""
 
-    def __init__(self, width: int, dilation: int, dropout: float) -> None:
+    def __init__(self, dilation: int, config: NetworkConfig) -> None:
         super().__init__()
-        self.norm = ChannelNorm(width)
-        self.mix = nn.Conv1d(width, width, 3, padding=dilation, dilation=dilation, padding_mode="replicate")
-        self.dropout = nn.Dropout(dropout)
-        self.out = nn.Conv1d(width, width, 1)
+        self.norm = ChannelNorm(config.width)
+        self.mix = TimeConv(config.width, config.width, 3, dilation, config.causal)
+        self.dropout = nn.Dropout(config.dropout)
+        self.out = nn.Conv1d(config.width, config.width, 1)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.out(self.dropout(nn.functional.gelu(self.mix(self.norm(x)))))
+    def forward(self, x: Tensor, past: Past | None = None) -> Tensor:
+        return x + self.out(self.dropout(nn.functional.gelu(self.mix(self.norm(x), past))))
 
 
-def residual_stack(config: NetworkConfig) -> nn.Sequential:
+class ResidualStack(nn.Sequential):
     """`depth` residual blocks whose dilation grows as 1, 2, 4, 1, 2, 4, …"""
-    blocks = [ResidualBlock(config.width, 2 ** (level % 3), config.dropout) for level in range(config.depth)]
-    return nn.Sequential(*blocks, ChannelNorm(config.width))
+
+    def __init__(self, config: NetworkConfig) -> None:
+        blocks = [ResidualBlock(2 ** (level % 3), config) for level in range(config.depth)]
+        super().__init__(*blocks, ChannelNorm(config.width))
+
+    def forward(self, input: Tensor, past: Past | None = None) -> Tensor:
+        past = past or Past()
+        for layer in self:
+            input = layer(input, past) if isinstance(layer, ResidualBlock) else layer(input)
+        return input
 
 
 class Encoder(nn.Module):
@@ -76,13 +88,13 @@ class Encoder(nn.Module):
         step = config.downsample
         self.linear = nn.Conv1d(features, config.latent_dim, step, stride=step)
         self.patch = nn.Conv1d(features, config.width, step, stride=step)
-        self.blocks = residual_stack(config)
+        self.blocks = ResidualStack(config)
         self.out = nn.Conv1d(config.width, config.latent_dim, 1)
         _start_at_zero(self.out)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, past: Past | None = None) -> Tensor:
         x = x.mT
-        return (self.linear(x) + self.out(self.blocks(self.patch(x)))).mT
+        return (self.linear(x) + self.out(self.blocks(self.patch(x), past))).mT
 
 
 class KLTEncoder(nn.Module):
@@ -104,34 +116,36 @@ class Decoder(nn.Module):
         super().__init__()
         step = config.downsample
         self.linear = nn.ConvTranspose1d(config.latent_dim, features, step, stride=step)
-        self.inlet = nn.Conv1d(config.latent_dim, config.width, 3, padding=1, padding_mode="replicate")
-        self.blocks = residual_stack(config)
+        self.inlet = TimeConv(config.latent_dim, config.width, 3, causal=config.causal)
+        self.blocks = ResidualStack(config)
         self.patch = nn.ConvTranspose1d(config.width, features, step, stride=step)
         _start_at_zero(self.patch)
         # each latent decodes to frames of its own; without this the motion jumps where they meet
-        self.smoothing = _Smoothing(features, config.smoothing) if config.smoothing else nn.Identity()
+        self.smoothing = _Smoothing(features, config) if config.smoothing else None
         self.untold = nn.Parameter(torch.zeros(config.width, 1)) if config.knows_levels else None
 
-    def forward(self, z: Tensor, told: float = 1.0) -> Tensor:
+    def forward(self, z: Tensor, told: float = 1.0, past: Past | None = None) -> Tensor:
         """`told` is the share of the levels that the latents were told with."""
+        past = past or Past()
         z = z.mT
-        hidden = self.inlet(z)
+        hidden = self.inlet(z, past)
         if self.untold is not None:
             hidden = hidden + (1 - told) * self.untold
-        return self.smoothing(self.linear(z) + self.patch(self.blocks(hidden))).mT
+        motion = self.linear(z) + self.patch(self.blocks(hidden, past))
+        return (motion if self.smoothing is None else self.smoothing(motion, past)).mT
 
 
 class _Smoothing(nn.Module):
     """x + conv9(gelu(conv9(x))) over frames (B, D, T)."""
 
-    def __init__(self, features: int, width: int) -> None:
+    def __init__(self, features: int, config: NetworkConfig) -> None:
         super().__init__()
-        self.mix = nn.Conv1d(features, width, 9, padding=4, padding_mode="replicate")
-        self.out = nn.Conv1d(width, features, 9, padding=4, padding_mode="replicate")
+        self.mix = TimeConv(features, config.smoothing, 9, causal=config.causal)
+        self.out = TimeConv(config.smoothing, features, 9, causal=config.causal)
         _start_at_zero(self.out)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.out(nn.functional.gelu(self.mix(x)))
+    def forward(self, x: Tensor, past: Past) -> Tensor:
+        return x + self.out(nn.functional.gelu(self.mix(x, past)), past)
 
 
 class SimpleEncoder(nn.Sequential):
@@ -170,7 +184,7 @@ class SimpleDecoder(nn.Sequential):
 def _plain_stack(config: NetworkConfig) -> list[nn.Module]:
     layers: list[nn.Module] = []
     for _ in range(config.depth):
-        layers += [nn.ReLU(), nn.Conv1d(config.width, config.width, 3, padding=1, padding_mode="replicate")]
+        layers += [nn.ReLU(), TimeConv(config.width, config.width, 3)]
     return layers
 
 

@@ -173,19 +173,36 @@ class PredictiveResidual(Quantizer):
     @torch.no_grad()
     def _encode(self, latent: Tensor, levels: int, beam: int, feedback: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Decoded latents (B, T, C) and tokens (B, T, levels): predict, search, remember, step after step."""
-        memory, missed = self._empty_memory(latent), latent.new_zeros(len(latent), latent.shape[-1])
+        state = self.begin(len(latent))
         codes, tokens = [], []
-        for step in range(latent.shape[1]):
-            mean, deviation = self.prediction(memory.flatten(1))
-            target = latent[:, step] if feedback is None else latent[:, step] + missed @ feedback.to(latent).T
-            told, chosen = self._search((target - mean) / deviation, deviation.square(), levels, beam)
-            codes.append(mean + deviation * told)
-            missed = missed + latent[:, step] - codes[-1]
+        for step in latent.unbind(1):
+            code, chosen, state = self._encode_next(step, state, levels, beam, feedback)
+            codes.append(code)
             tokens.append(chosen)
-            memory = self._remember(memory, codes[-1], levels)
         if not codes:
             return latent, torch.zeros(*latent.shape[:2], levels, dtype=torch.long, device=latent.device)
         return torch.stack(codes, 1), torch.stack(tokens, 1)
+
+    def begin(self, rows: int) -> tuple[Tensor, ...]:
+        """The memory (B, K, C + 1), and the sums (B, C) of what codes have missed of latents."""
+        memory = self._empty_memory(self.codebooks.new_empty(rows))
+        return memory, memory.new_zeros(rows, self.codebooks.shape[-1])
+
+    @torch.no_grad()
+    def encode_next(
+        self, latent: Tensor, state: tuple[Tensor, ...], levels: int | None = None, feedback: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+        return self._encode_next(latent, state, levels or self.config.levels, self.config.beam, feedback)
+
+    def _encode_next(
+        self, latent: Tensor, state: tuple[Tensor, ...], levels: int, beam: int, feedback: Tensor | None
+    ) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+        memory, missed = state
+        mean, deviation = self.prediction(memory.flatten(1))
+        target = latent if feedback is None else latent + missed @ feedback.to(latent).T
+        told, chosen = self._search((target - mean) / deviation, deviation.square(), levels, beam)
+        code = mean + deviation * told
+        return code, chosen, (self._remember(memory, code, levels), missed + latent - code)
 
     def _search(self, target: Tensor, weight: Tensor, levels: int, beam: int) -> tuple[Tensor, Tensor]:
         """Sums of codes (B, C) and tokens (B, levels) with a small sum over channels of weight * (target - sum)^2."""

@@ -115,6 +115,22 @@ class Quantizer(nn.Module, ABC):
     def place_codes(self, latents: Tensor) -> None:
         """Place the codes before training, on latents (B, T, C) of the training data."""
 
+    def begin(self, rows: int) -> tuple[Tensor, ...]:
+        """What `encode_next` is to know of the steps before the first; rows (B) stand first."""
+        return ()
+
+    @abstractmethod
+    def encode_next(
+        self, latent: Tensor, state: tuple[Tensor, ...], levels: int | None = None, feedback: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+        """One step of `forward`, not in training: decoded latents (B, C), tokens (B, L), and the state after it.
+
+        Args:
+            latent: (B, C).
+            state: what came of the step before, or of `begin`.
+            levels, feedback: as for `forward`.
+        """
+
     @abstractmethod
     def decode_next(self, tokens: Tensor, past: Tensor) -> Tensor:
         """(B, C) the latent of a step's tokens (B, l): the last of `decode` of the whole sequence.
@@ -141,6 +157,12 @@ class StepQuantizer(Quantizer):
                 tokens = tokens[..., :levels]
                 through = self.decode(tokens)
         return Quantized(through, tokens, loss)
+
+    def encode_next(
+        self, latent: Tensor, state: tuple[Tensor, ...], levels: int | None = None, feedback: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+        quantized = self(latent[:, None], levels)
+        return quantized.latent[:, 0], quantized.tokens[:, 0], state
 
     def decode_next(self, tokens: Tensor, past: Tensor) -> Tensor:
         return self.decode(tokens[:, None])[:, 0]

@@ -18,9 +18,10 @@ from g1_vq_retarget.models.networks import (
     start_from_klt,
     start_from_regression,
 )
+from g1_vq_retarget.models.past import Past
 from g1_vq_retarget.models.quantizer import Quantized, QuantizerConfig
 from g1_vq_retarget.models.quantizers import build_quantizer
-from g1_vq_retarget.models.way import RootRates, heading_correction, way_feedback
+from g1_vq_retarget.models.way import RootRates, as_known, heading_correction, way_feedback
 
 
 @dataclass
@@ -79,6 +80,7 @@ class DualEncoderVQVAE(nn.Module):
         self.config = config
         self.rates = rates
         self.downsample = config.network.downsample
+        self.causal = config.network.causal
         fixed = config.network.robot_encoder == "klt"
         self.robot_encoder = (KLTEncoder if fixed else build_encoder)(robot_features, config.network)
         self.human_encoder = build_encoder(human_features, config.network)
@@ -108,7 +110,7 @@ class DualEncoderVQVAE(nn.Module):
             scale[joints:] = self.config.root_scale
             start_from_klt(self.robot_encoder, self.decoder, patches, scale)
             if len(paired_human) and isinstance(self.human_encoder, Encoder):
-                start_from_regression(self.human_encoder, self.robot_encoder, paired_human, paired_robot)
+                start_from_regression(self.human_encoder, self.robot_encoder, self.known(paired_human), paired_robot)
         self.quantizer.place_codes(self.robot_encoder(robot))
 
     def forward(self, robot: Tensor, human: Tensor) -> Forward:
@@ -146,15 +148,27 @@ class DualEncoderVQVAE(nn.Module):
 
     def human_latent(self, human: Tensor) -> Tensor:
         """Latents (B, T', C) of human features (B, T, H) of whole steps, before quantization."""
-        latent = self.human_encoder(human)
+        return self.latent_of_known(self.known(human), Past() if self.causal else None)
+
+    def known(self, human: Tensor) -> Tensor:
+        """Human features (B, T, H) as the human encoder sees them: a causal one no velocity that is not known yet."""
+        return as_known(self.rates, human) if self.causal and self.rates is not None else human
+
+    def latent_of_known(self, human: Tensor, past: Past | None) -> Tensor:
+        """As `human_latent`, of what `known` gives; `past`: of a causal network, what was before."""
+        latent = self.human_encoder(human) if past is None else self.human_encoder(human, past)
         if (linear := self._linear_paths()) is None:
             return latent
-        return latent + heading_correction(linear[0], latent, human, *linear[1:])
+        return latent + heading_correction(linear[0], latent, human, *linear[1:], past)
 
     def quantize(self, latent: Tensor, levels: int | None = None) -> Quantized:
         """Tokens of latents (B, T', C); `levels` as in `encode_robot`. Not for training."""
+        return self.quantizer(latent, levels, feedback=self.feedback())
+
+    def feedback(self) -> Tensor | None:
+        """(C, C) what of the summed errors of codes so far is added to the next latent, see `way_feedback`."""
         linear = self._linear_paths()
-        return self.quantizer(latent, levels, feedback=None if linear is None else way_feedback(*linear))
+        return None if linear is None else way_feedback(*linear)
 
     def _linear_paths(self) -> tuple[RootRates, KLTEncoder, Decoder] | None:
         """What corrections of the root go through, where there are such."""

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from g1_vq_retarget.models.networks import Decoder, KLTEncoder
+from g1_vq_retarget.models.past import Past
 
 # Share of the velocities missed so far that is asked for at each step. More shortens ways no further and costs recon.
 FEEDBACK = 0.3
@@ -37,9 +38,18 @@ class RootRates(NamedTuple):
     frames: int
 
 
+def as_known(rates: RootRates, human: Tensor) -> Tensor:
+    """Human features (B, T, H) as far as they are known at each frame: velocities are those of the frame before.
+
+    They are forward differences, so that a frame's own would take the next. At the first frame they are average ones.
+    """
+    width = len(rates.velocities)
+    return torch.cat([human[..., :-width], F.pad(human[:, :-1, -width:], (0, 0, 1, 0))], -1)
+
+
 @torch.no_grad()
 def heading_correction(
-    rates: RootRates, latent: Tensor, human: Tensor, encoder: KLTEncoder, decoder: Decoder
+    rates: RootRates, latent: Tensor, human: Tensor, encoder: KLTEncoder, decoder: Decoder, past: Past | None = None
 ) -> Tensor:
     """(B, T', C) what to add to latents so that the heading they lead to is the human's.
 
@@ -49,12 +59,17 @@ def heading_correction(
         human: (B, T, H) normalised human features, T = T' * downsample.
         encoder: the robot's.
         decoder: latents to robot features.
+        past: of a causal decoder; with it averages are of the time before, without it of both sides.
     """
     turning = rates.velocities[-1]
-    missed = human[..., rates.human_turning] * rates.scale + rates.shift - decoder(latent)[..., turning]
-    before, after = rates.frames // 2, rates.frames - 1 - rates.frames // 2
-    padded = F.pad(missed[:, None], (before, after), mode="replicate")
-    slow = F.avg_pool1d(padded, rates.frames, stride=1)
+    told = decoder(latent, past=past)[..., turning]
+    missed = (human[..., rates.human_turning] * rates.scale + rates.shift - told)[:, None]
+    if past is None:
+        before, after = rates.frames // 2, rates.frames - 1 - rates.frames // 2
+        missed = F.pad(missed, (before, after), mode="replicate")
+    else:
+        missed = past.before(missed, rates.frames - 1)
+    slow = F.avg_pool1d(missed, rates.frames, stride=1)
     return F.conv1d(slow, encoder.linear.weight[:, turning, None], stride=encoder.linear.stride).mT
 
 

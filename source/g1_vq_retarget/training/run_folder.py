@@ -66,6 +66,10 @@ def check_config(config: TrainConfig) -> None:
         raise UserError(
             f"--model.network.robot-encoder klt goes with --model.network.kind resnet, not {config.model.network.kind}"
         )
+    if config.model.network.causal and config.model.network.kind != "resnet":
+        raise UserError(
+            f"--model.network.causal goes with --model.network.kind resnet, not {config.model.network.kind}"
+        )
     if config.crop:
         _check_steps(config.crop, "--crop", config)
     if config.run.exists() and not config.run.is_dir():

@@ -1,0 +1,154 @@
+"""Human frames in one at a time, robot frames out: retargeting of motion while it happens."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from g1_vq_retarget.data.features import RootStart
+from g1_vq_retarget.errors import UserError
+from g1_vq_retarget.models.streaming import StreamingStep
+from g1_vq_retarget.motion import HumanClip, Provenance
+from g1_vq_retarget.training.checkpoint import load_checkpoint
+
+# Velocities at the end of the root stream.
+RATES = 3
+
+
+class HumanFrame(NamedTuple):
+    """One frame of a `HumanClip`.
+
+    Attributes:
+        root_pos_w: (3,) m, z up.
+        root_quat_w: (4,) wxyz, SMPL's pelvis frame (x left, y up, z forward) to the world.
+        joint_quat: (21, 4) wxyz, local rotations in `HUMAN_JOINTS[1:]` order.
+    """
+
+    root_pos_w: np.ndarray
+    root_quat_w: np.ndarray
+    joint_quat: np.ndarray
+
+
+class RobotFrame(NamedTuple):
+    """One frame of a `RobotClip`.
+
+    Attributes:
+        root_pos_w: (3,) m.
+        root_quat_w: (4,) wxyz.
+        joint_pos: (J,) rad, not yet held at limits.
+    """
+
+    root_pos_w: np.ndarray
+    root_quat_w: np.ndarray
+    joint_pos: np.ndarray
+
+
+class LiveRetargeter:
+    """A causal model, ready for an actor who is moving. One frame a tick of 1 / fps.
+
+        live = LiveRetargeter("runs/causal_60ms", clip.rest_offsets)
+        for frame in frames:
+            robot = live.push(frame)
+
+    Robot frame t comes with human frame t + `lookahead`, and is the one that `Retargeter.retarget` gives of the whole,
+    but for rounding. The robot starts where `Retargeter.encode` has it start.
+
+    Args:
+        checkpoint: a run folder (its best checkpoint) or a .safetensors file, of a causal preset.
+        rest_offsets: (22, 3) m, the actor's skeleton, as in `HumanClip`.
+        device: where the network runs.
+        levels: only so many tokens a step, for a lower rate.
+
+    Attributes:
+        fps: rate of the frames, in and out.
+        joint_names: J, in the order of the robot frames' joints.
+        lookahead: frames that a robot frame is later than the human's.
+        robot: link table of the robot.
+        tokens: (levels,) of the latest step.
+
+    Raises:
+        UserError: no usable checkpoint there, or one of a model that looks ahead, codes no root, or knows no humans.
+    """
+
+    def __init__(
+        self, checkpoint: str | Path, rest_offsets: np.ndarray, device: str = "cpu", levels: int | None = None
+    ) -> None:
+        loaded = load_checkpoint(Path(checkpoint))
+        self.spec, self.path = loaded.spec, loaded.path
+        if not loaded.model.causal:
+            raise UserError(
+                f"{loaded.path}: its model looks ahead; for live motion train config/vq/causal_60ms.yaml or causal_0ms"
+            )
+        if not loaded.spec.root or not loaded.info["human_windows"]:
+            lacks = "human motion" if loaded.spec.root else "the root"
+            raise UserError(f"{loaded.path}: was trained without {lacks}, which live motion needs")
+        sizes = loaded.model.quantizer.codebook_sizes
+        if levels is not None and not 1 <= levels <= len(sizes):
+            raise UserError(f"levels must be 1 to {len(sizes)}, those of {loaded.path}; it is {levels}")
+        robot = loaded.spec.robot_model()
+        assert robot is not None  # human motion is only paired with a robot whose links are known
+        self.robot = robot
+        self.device = device
+        self.step = StreamingStep(loaded.model, levels).to(device)
+        self.fps = loaded.spec.fps
+        self.joint_names = tuple(loaded.spec.joint_names)
+        self.lookahead = loaded.model.downsample - 1
+        self.tokens = np.zeros(0, int)
+        self._rest_offsets = np.asarray(rest_offsets, float)
+        self._start: RootStart | None = None
+        self.reset()
+
+    def reset(self) -> None:
+        """The next frame is the first of a motion; the robot goes on from where it stands, facing as it does."""
+        self._state = self.step.begin()
+        self._last: HumanFrame | None = None
+        self._rows: list[np.ndarray] = []
+        self._ready: deque[np.ndarray] = deque()
+
+    def push(self, frame: HumanFrame) -> RobotFrame | None:
+        """The robot's frame of `lookahead` frames ago; None for the first so many after a reset.
+
+        Raises:
+            MotionError: a value that is no finite number, or a quaternion that is none.
+        """
+        self._rows.append(self._known(frame))
+        self._last = frame
+        if len(self._rows) > self.lookahead:
+            human = torch.tensor(np.stack(self._rows)[None], dtype=torch.float32, device=self.device)
+            motion, tokens, *self._state = self.step(human, *self._state)
+            self._ready.extend(motion[0].cpu().numpy().astype(np.float64))
+            self.tokens = tokens[0].cpu().numpy()
+            self._rows.clear()
+        return self._placed(self._ready.popleft()) if self._ready else None
+
+    def _known(self, frame: HumanFrame) -> np.ndarray:
+        """(H,) features of a frame, its velocities those of the frame before; average ones at the beginning."""
+        frames = [frame if self._last is None else self._last, frame]
+        clip = HumanClip(
+            name="live",
+            fps=self.fps,
+            root_pos_w=np.stack([one.root_pos_w for one in frames]).astype(float),
+            root_quat_w=np.stack([one.root_quat_w for one in frames]).astype(float),
+            joint_quat=np.stack([one.joint_quat for one in frames]).astype(float),
+            rest_offsets=self._rest_offsets,
+        )
+        before, now = self.spec.human_features(clip)
+        if self._start is None:
+            start, ratio = RootStart.of(clip, self.robot.default_root_height), self.robot.leg_length / clip.leg_length
+            self._start = replace(start, x=ratio * start.x, y=ratio * start.y)
+        now[-RATES:] = 0.0 if self._last is None else before[-RATES:]
+        return now
+
+    def _placed(self, features: np.ndarray) -> RobotFrame:
+        """The pose that robot features (D,) tell, and on to where its velocities lead."""
+        assert self._start is not None
+        clip = self.spec.robot_clip(np.stack([features, features]), "live", self._start, Provenance())
+        turning = features[-1] * self.spec.robot_std[-1] + self.spec.robot_mean[-1]
+        x, y, _ = clip.root_pos_w[1]
+        self._start = replace(self._start, x=float(x), y=float(y), yaw=self._start.yaw + turning / self.fps)
+        return RobotFrame(clip.root_pos_w[0], clip.root_quat_w[0], clip.joint_pos[0])

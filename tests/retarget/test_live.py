@@ -1,0 +1,94 @@
+"""Live frames give what the whole clip gives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from g1_vq_retarget.data.folder import DataFolder
+from g1_vq_retarget.errors import UserError
+from g1_vq_retarget.models import ModelConfig
+from g1_vq_retarget.motion import HumanClip, MotionError
+from g1_vq_retarget.retarget import Retargeter
+from g1_vq_retarget.retarget.live import HumanFrame, LiveRetargeter, RobotFrame
+from synthetic import human_clip, save_started, tiny_model
+
+
+def causal(downsample: int, root: bool = True) -> ModelConfig:
+    config = tiny_model("predictive", downsample, root)
+    config.network.causal = True
+    config.network.robot_encoder = "klt"
+    config.root_scale = 0.4
+    return config
+
+
+@pytest.fixture(params=[1, 4])
+def weights_of_causal(request: pytest.FixtureRequest, folder: DataFolder, tmp_path: Path) -> Path:
+    return save_started(tmp_path / "causal.safetensors", folder, causal(request.param))
+
+
+def frames_of(clip: HumanClip) -> list[HumanFrame]:
+    return [HumanFrame(*frame) for frame in zip(clip.root_pos_w, clip.root_quat_w, clip.joint_quat, strict=True)]
+
+
+def test_frame_by_frame_is_the_clip(weights_of_causal: Path) -> None:
+    clip = human_clip(64, 4, fps=50.0)
+    result = Retargeter(weights_of_causal).retarget(clip)
+    live = LiveRetargeter(weights_of_causal, clip.rest_offsets)
+    tokens, robots = [], []
+    for number, frame in enumerate(frames_of(clip)):
+        robot = live.push(frame)
+        assert (robot is None) == (number < live.lookahead)
+        if robot is not None:
+            robots.append(robot)
+        if number % (live.lookahead + 1) == live.lookahead:
+            tokens.append(live.tokens)
+    np.testing.assert_array_equal(np.stack(tokens), result.tokens.tokens)
+    robot = live.robot
+    lower, upper = robot.limits.T
+    motion, kept = result.motion, len(robots)
+    np.testing.assert_allclose([one.root_pos_w for one in robots], motion.root_pos_w[:kept], atol=1e-5)
+    np.testing.assert_allclose([one.root_quat_w for one in robots], motion.root_quat_w[:kept], atol=1e-5)
+    joints = np.clip([one.joint_pos for one in robots], lower, upper)
+    np.testing.assert_allclose(joints, motion.joint_pos[:kept], atol=1e-5)
+
+
+def test_after_a_reset_the_robot_goes_on_from_where_it_stands(weights_of_causal: Path) -> None:
+    clip = human_clip(40, 4, fps=50.0)
+    live = LiveRetargeter(weights_of_causal, clip.rest_offsets)
+
+    def poses() -> list[RobotFrame]:
+        return [robot for frame in frames_of(clip) if (robot := live.push(frame)) is not None]
+
+    first = poses()
+    live.reset()
+    second = poses()
+    assert len(first) == len(second) == 40 - live.lookahead
+    np.testing.assert_allclose([one.joint_pos for one in first], [one.joint_pos for one in second], atol=1e-6)
+    # as far as the last step of the first time led, no frame is further from the one before than the motion's own are
+    jump = np.linalg.norm(second[0].root_pos_w[:2] - first[-1].root_pos_w[:2])
+    steps = np.linalg.norm(np.diff([one.root_pos_w[:2] for one in first], axis=0), axis=1)
+    assert jump < 2 * steps.max()
+    assert np.linalg.norm(second[0].root_pos_w[:2] - first[0].root_pos_w[:2]) > 5 * steps.max()
+
+
+def test_what_is_no_frame_is_refused(weights_of_causal: Path) -> None:
+    clip = human_clip(2, 4, fps=50.0)
+    live = LiveRetargeter(weights_of_causal, clip.rest_offsets)
+    frame = frames_of(clip)[0]
+    with pytest.raises(MotionError, match="root_pos_w is not a finite number"):
+        live.push(frame._replace(root_pos_w=np.full(3, np.nan)))
+
+
+def test_models_that_cannot_be_live_are_refused(weights: Path, folder: DataFolder, tmp_path: Path) -> None:
+    rest = human_clip(2, 4).rest_offsets
+    with pytest.raises(UserError, match="looks ahead"):
+        LiveRetargeter(weights, rest)
+    joints = save_started(tmp_path / "joints.safetensors", folder, causal(4, root=False))
+    with pytest.raises(UserError, match="trained without the root"):
+        LiveRetargeter(joints, rest)
+    good = save_started(tmp_path / "good.safetensors", folder, causal(4))
+    with pytest.raises(UserError, match="levels must be 1 to 2"):
+        LiveRetargeter(good, rest, levels=3)
