@@ -284,6 +284,27 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(
         assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
 
 
+def test_a_run_can_start_from_the_weights_of_another(config: TrainConfig, tmp_path: Path) -> None:
+    train(config)
+    still = replace(config, run=tmp_path / "second", start=config.run, epochs=1, optimizer=OptimizerConfig(lr=1e-12))
+    first, second = train(still), load_checkpoint(still.run)
+    weights = load_checkpoint(config.run).model.decoder.state_dict()
+    for name, tensor in second.model.decoder.state_dict().items():
+        torch.testing.assert_close(tensor, weights[name], atol=1e-6, rtol=0)
+    assert first["val"]["recon"] == pytest.approx(log_of(config.run)[-1]["val"]["recon"], rel=0.05)
+
+
+def test_a_start_that_does_not_fit_is_refused(config: TrainConfig, tmp_path: Path) -> None:
+    train(config)
+    again = replace(config, run=tmp_path / "second", start=config.run)
+    with pytest.raises(UserError, match=r"--start .*weights do not fit.*--config"):
+        train(replace(again, model=tiny_model("rvq")))
+    other = data_folder(tmp_path / "other", {"train": [pair("skip", 150, 7)]}).path
+    with pytest.raises(UserError, match=r"--start .*features differ from the data's in robot_mean"):
+        train(replace(again, data=other))
+    assert not again.run.exists()
+
+
 def test_only_the_same_run_can_be_resumed(config: TrainConfig) -> None:
     with pytest.raises(UserError, match=r"config\.yaml: no such file"):
         train(replace(config, resume=True))

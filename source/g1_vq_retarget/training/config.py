@@ -41,6 +41,9 @@ class TrainConfig:
     """Folder for checkpoints, log and TensorBoard; made, and refused if it already holds a run."""
     overwrite: bool = False
     """Replace a run that is already in the folder."""
+    start: Path | None = None
+    """Go from the weights of another run (its folder, or a .safetensors file), trained on data that are normalised
+    alike, in place of weights that the data give. The model's settings are those told here."""
     resume: bool = False
     """Go on with the run in the folder after its last whole epoch; the result is that of an uninterrupted run."""
     label: str = ""

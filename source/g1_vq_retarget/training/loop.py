@@ -21,6 +21,7 @@ from tqdm import tqdm
 from g1_vq_retarget.data.features import FeatureSpec
 from g1_vq_retarget.data.folder import DataFolder, Split
 from g1_vq_retarget.errors import UserError
+from g1_vq_retarget.models import DualEncoderVQVAE
 from g1_vq_retarget.training.batches import (
     Batch,
     batches_per_epoch,
@@ -29,7 +30,7 @@ from g1_vq_retarget.training.batches import (
     epoch_batches,
     load_batch,
 )
-from g1_vq_retarget.training.checkpoint import build_model, save_checkpoint
+from g1_vq_retarget.training.checkpoint import build_model, load_checkpoint, save_checkpoint
 from g1_vq_retarget.training.config import TrainConfig
 from g1_vq_retarget.training.losses import losses
 from g1_vq_retarget.training.metrics import evaluate
@@ -248,10 +249,31 @@ def _batches(config: TrainConfig, split: Split, spec: FeatureSpec, epoch: int, f
 def _starting_weights(config: TrainConfig, split: Split, spec: FeatureSpec) -> dict[str, Tensor]:
     torch.manual_seed(_seed_of(config.seed, 0))
     model = build_model(spec, config.model)
+    if config.start is not None:
+        return _weights_of_another(config.start, model, spec)
     rows = torch.randperm(len(split))[:START_WINDOWS].numpy()
     pairs = load_batch(split, spec, np.asarray(split.human_rows), np.arange(len(split.human)))
     model.start_from_data(torch.from_numpy(split.robot_features(rows, spec)), spec.joints, pairs.robot, pairs.human)
     return model.state_dict()
+
+
+def _weights_of_another(path: Path, model: DualEncoderVQVAE, spec: FeatureSpec) -> dict[str, Tensor]:
+    other = load_checkpoint(path)
+    theirs, ours = other.spec.to_dict(), spec.to_dict()
+    if differing := [key for key in ours if theirs[key] != ours[key]]:
+        raise UserError(
+            f"--start {path}: its features differ from the data's in {', '.join(differing)}; "
+            "name a run that was trained on this data"
+        )
+    weights = other.model.state_dict()
+    shapes = [{name: tensor.shape for name, tensor in state.items()} for state in (weights, model.state_dict())]
+    unfit = [name for name in shapes[0] | shapes[1] if shapes[0].get(name) != shapes[1].get(name)]
+    if unfit:
+        raise UserError(
+            f"--start {path}: {len(unfit)} of its weights do not fit the model told here, {unfit[0]} among them; "
+            "give the --config and --model flags that it was trained with"
+        )
+    return weights
 
 
 def _seed_of(seed: int, epoch: int) -> int:
