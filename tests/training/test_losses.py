@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -118,3 +120,14 @@ def test_jerk_is_to_be_the_truths_neither_more_nor_less() -> None:
         assert losses(forward(decoded), truth, 2, config)["jerk"].item() == pytest.approx(expected, abs=1e-3)
     still = losses(forward(torch.zeros(1, 5, 2)), torch.zeros(1, 5, 2), 2, config)
     assert still["jerk"].item() == 0.0
+
+
+def test_an_onset_may_jerk() -> None:
+    """All of a motion's jerk but that of its first frames is compared."""
+    config = LossConfig(recon=0, vq=0, vel=0, cross=0, align=0, jerk=1, onset=8)
+    truth = torch.randn(2, 24, 2, generator=torch.Generator().manual_seed(0))
+    decoded = truth.clone()
+    decoded[:, :8] *= 5
+    assert losses(forward(decoded), truth, 2, config)["jerk"].item() == pytest.approx(0.0, abs=1e-6)
+    decoded[:, 8:] *= 2
+    assert losses(forward(decoded), truth, 2, config)["jerk"].item() == pytest.approx(math.log(4) ** 2, abs=1e-3)

@@ -24,8 +24,9 @@ class LossConfig:
     """Mean squared error of the frame-to-frame differences of what is decoded from the robot's tokens. Differences are
     small, so the weight is large; at 5 decoded motion jerks 2.4 times as much as at 20, at the same recon."""
     jerk: float = 0.0
-    """Squared logarithm of the jerk of decoded joints over the truth's, of a batch: what the tokens cannot tell is to
-    be as lively as the truth, not smoothed away. It hardly costs: jerk is of fast and small motion."""
+    """Squared logarithm of the jerk of decoded joints over the truth's, of a batch without its first `onset` frames:
+    what the tokens cannot tell is to be as lively as the truth, not smoothed away. It hardly costs: jerk is of fast
+    and small motion."""
     cross: float = 1.0
     """Human to robot: mean squared error of what is decoded from the human's tokens."""
     align: float = 1.0
@@ -38,7 +39,8 @@ class LossConfig:
     """Let the alignment pull the robot's latents to the human's too, as the original did; otherwise only the human
     encoder follows, and the robot path is not made worse by what a human pose cannot tell."""
     onset: int = 0
-    """Frames at the beginning of each example that count a tenth, for vocabularies that go by what was before."""
+    """Frames at the beginning of each example that count a tenth, for vocabularies that go by what was before; fewer
+    than an example has, by four."""
     root: float = 3.0
     """Weight of the root stream against the joints in recon, vel and cross. Errors of its velocity add up to a way:
     a body at rest must not drift."""
@@ -86,8 +88,9 @@ def losses(out: Forward, robot: Tensor, joints: int, config: LossConfig) -> dict
         "vq": out.commitment,
         "vel": motion_error(out.robot_motion.diff(dim=1), robot.diff(dim=1), joints, config.root, config.onset),
     }
-    if config.jerk:
-        lively, truth = (motion[..., :joints].diff(n=3, dim=1).square().mean() for motion in (out.robot_motion, robot))
+    if config.jerk:  # coarse codes of an onset jerk, and would have all else smoothed to make up for them
+        settled = (motion[:, config.onset :, :joints] for motion in (out.robot_motion, robot))
+        lively, truth = (motion.diff(n=3, dim=1).square().mean() for motion in settled)
         terms["jerk"] = torch.log((lively + LEAST_JERK) / (truth + LEAST_JERK)).square()
     if pairs:
         latent = out.robot_latent[:pairs]

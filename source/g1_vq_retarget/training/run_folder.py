@@ -87,6 +87,11 @@ def check_data(config: TrainConfig, folder: DataFolder, robot: RobotModel | None
         max((sequence.frames for sequence in sequences), default=0)
         for sequences in (robot_sequences(split), paired_sequences(split))
     )
+    example = config.crop or folder.window
+    if not 0 <= config.loss.onset <= example - 4:
+        raise UserError(
+            f"--loss.onset must be 0 to {example - 4}, four frames fewer than an example has; it is {config.loss.onset}"
+        )
     if config.crop > longest:
         raise UserError(f"--crop {config.crop}: the longest clip in {folder.path} has {longest} frames; choose fewer")
     if config.pairs and 0 < longest_pair < config.crop:
