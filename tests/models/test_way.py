@@ -11,7 +11,7 @@ from g1_vq_retarget.data.features import FeatureSpec
 from g1_vq_retarget.models import DualEncoderVQVAE
 from g1_vq_retarget.models.networks import Decoder, KLTEncoder, NetworkConfig, start_from_klt
 from g1_vq_retarget.models.quantizers import build_quantizer
-from g1_vq_retarget.models.way import FEEDBACK, RootRates, heading_correction, way_feedback
+from g1_vq_retarget.models.way import FEEDBACK, RootRates, way_correction, way_feedback
 from g1_vq_retarget.training.checkpoint import HEADING_SECONDS, build_model
 from synthetic import tiny_model
 
@@ -34,11 +34,11 @@ def test_the_average_of_the_turning_rate_is_made_up_for_and_nothing_else(
 ) -> None:
     encoder, decoder = coder
     rates = RootRates((-2, -1), human_turning=2, scale=3.0, shift=0.5, frames=frames)
-    robot, human = torch.randn(2, 40, FEATURES), torch.randn(2, 40, 7)
+    robot, turning = torch.randn(2, 40, FEATURES), torch.randn(2, 40, 1)
     latent = encoder(robot)
     with torch.no_grad():
-        change = decoder(latent + heading_correction(rates, latent, human, encoder, decoder)) - decoder(latent)
-    missed = (3 * human[..., 2] + 0.5 - robot[..., -1]).numpy()
+        change = decoder(latent + way_correction(rates, latent, turning, encoder, decoder)) - decoder(latent)
+    missed = (turning[..., 0] - robot[..., -1]).numpy()
     around = (frames // 2, frames - 1 - frames // 2)
     slow = np.stack(
         [np.convolve(np.pad(row, around, mode="edge"), np.ones(frames) / frames, "valid") for row in missed]
@@ -53,8 +53,32 @@ def test_an_encoder_that_misses_no_turn_is_left_alone(coder: tuple[KLTEncoder, D
     robot = torch.randn(1, 40, FEATURES)
     latent = encoder(robot)
     torch.testing.assert_close(
-        heading_correction(rates, latent, robot, encoder, decoder), torch.zeros_like(latent), atol=1e-4, rtol=0
+        way_correction(rates, latent, robot[..., -1:], encoder, decoder), torch.zeros_like(latent), atol=1e-4, rtol=0
     )
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_a_decoder_that_leans_one_way_leads_where_the_robot_goes(causal: bool) -> None:
+    """A velocity that decodes to too little all the time adds up to a way that is too short."""
+    torch.manual_seed(0)
+    config = tiny_model("predictive")
+    config.network.robot_encoder = "klt"
+    config.network.causal = causal
+    features = len(spec().robot_mean)
+    config.network.latent_dim = config.network.downsample * features
+    model = build_model(spec(), config).eval()
+    model.start_from_data(torch.randn(64, 16, features), features - 7, torch.zeros(0, 16, features), torch.zeros(0))
+    decoder = model.decoder
+    assert isinstance(decoder, Decoder)
+    robot = torch.nn.functional.avg_pool1d(torch.randn(1, features, 420), 21, stride=1).mT * 4
+    with torch.no_grad():
+        decoder.linear.weight[:, -3:] *= 0.8
+        decoder.linear.bias[-3:] += 0.1  # type: ignore[index]
+        short, right = (
+            (decoder(latent) - robot)[0, 100:, -3:].sum(0).abs()
+            for latent in (model.robot_encoder(robot), model.robot_latent(robot))
+        )
+    assert (right < 0.35 * short).all()
 
 
 def spec(root: bool = True) -> FeatureSpec:

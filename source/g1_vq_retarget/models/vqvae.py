@@ -21,7 +21,7 @@ from g1_vq_retarget.models.networks import (
 from g1_vq_retarget.models.past import Past
 from g1_vq_retarget.models.quantizer import Quantized, QuantizerConfig
 from g1_vq_retarget.models.quantizers import build_quantizer
-from g1_vq_retarget.models.way import RootRates, as_known, heading_correction, way_feedback
+from g1_vq_retarget.models.way import RootRates, as_known, way_correction, way_feedback
 
 
 @dataclass
@@ -140,7 +140,7 @@ class DualEncoderVQVAE(nn.Module):
 
         `levels`: only so many tokens a step, for a lower rate.
         """
-        return self.quantize(self.robot_encoder(self.fill(robot)), levels)
+        return self.quantize(self.robot_latent(self.fill(robot)), levels)
 
     def encode_human(self, human: Tensor, levels: int | None = None) -> Quantized:
         """Tokens of human features (B, T, H) of any length; `levels` as in `encode_robot`."""
@@ -159,7 +159,18 @@ class DualEncoderVQVAE(nn.Module):
         latent = self.human_encoder(human) if past is None else self.human_encoder(human, past)
         if (linear := self._linear_paths()) is None:
             return latent
-        return latent + heading_correction(linear[0], latent, human, *linear[1:], past)
+        rates, encoder, decoder = linear
+        turning = human[..., rates.human_turning, None] * rates.scale + rates.shift
+        return latent + way_correction(rates, latent, turning, encoder, decoder, past)
+
+    def robot_latent(self, robot: Tensor) -> Tensor:
+        """Latents (B, T', C) of robot features (B, T, D) of whole steps, before quantization. Not for training."""
+        latent = self.robot_encoder(robot)
+        if (linear := self._linear_paths()) is None:
+            return latent
+        rates, encoder, decoder = linear
+        velocities = robot[..., list(rates.velocities)]
+        return latent + way_correction(rates, latent, velocities, encoder, decoder, Past() if self.causal else None)
 
     def quantize(self, latent: Tensor, levels: int | None = None) -> Quantized:
         """Tokens of latents (B, T', C); `levels` as in `encode_robot`. Not for training."""

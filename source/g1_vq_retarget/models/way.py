@@ -1,9 +1,10 @@
 """Latents that lead where the motion goes: small errors of the root's velocities, which add up to a way.
 
-Of a human, how fast the robot should turn is known outright, for it turns as the human does. So what the turning rate
-misses on a second's average is told, through the robot's encoder, which is linear. Of both, what codes have missed of
-the velocities so far is asked for again (noise shaping: Cutler 1960, US patent 2,927,962; as in sigma-delta
-conversion): errors of quantization then come and go, in place of adding up.
+How fast a robot goes and turns is known outright, and of a human how fast the robot should turn, for it turns as the
+human does. What the decoder, which learns to make squares small, misses of that on a second's average is told, through
+the robot's encoder, which is linear. What codes have missed of the velocities so far is asked for again (noise shaping:
+Cutler 1960, US patent 2,927,962; as in sigma-delta conversion): errors of quantization then come and go, in place of
+adding up.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class RootRates(NamedTuple):
         velocities: the robot's columns, the turning rate last.
         human_turning: the human's column of the turning rate.
         scale, shift: from the human's normalised turning rate to the robot's.
-        frames: that turning rates are averaged over.
+        frames: that velocities are averaged over.
     """
 
     velocities: tuple[int, ...]
@@ -48,29 +49,28 @@ def as_known(rates: RootRates, human: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def heading_correction(
-    rates: RootRates, latent: Tensor, human: Tensor, encoder: KLTEncoder, decoder: Decoder, past: Past | None = None
+def way_correction(
+    rates: RootRates, latent: Tensor, known: Tensor, encoder: KLTEncoder, decoder: Decoder, past: Past | None = None
 ) -> Tensor:
-    """(B, T', C) what to add to latents so that the heading they lead to is the human's.
+    """(B, T', C) what to add to latents so that the velocities they lead to are the known ones, on the average.
 
     Args:
         rates: of the features.
-        latent: (B, T', C) of the human.
-        human: (B, T, H) normalised human features, T = T' * downsample.
+        latent: (B, T', C).
+        known: (B, T, k) the last k of the robot's velocities as they are to be, normalised; T = T' * downsample.
         encoder: the robot's.
         decoder: latents to robot features.
         past: of a causal decoder; with it averages are of the time before, without it of both sides.
     """
-    turning = rates.velocities[-1]
-    told = decoder(latent, past=past)[..., turning]
-    missed = (human[..., rates.human_turning] * rates.scale + rates.shift - told)[:, None]
+    columns = list(rates.velocities[-known.shape[-1] :])
+    missed = (known - decoder(latent, past=past)[..., columns]).mT
     if past is None:
         before, after = rates.frames // 2, rates.frames - 1 - rates.frames // 2
         missed = F.pad(missed, (before, after), mode="replicate")
     else:
         missed = past.before(missed, rates.frames - 1)
     slow = F.avg_pool1d(missed, rates.frames, stride=1)
-    return F.conv1d(slow, encoder.linear.weight[:, turning, None], stride=encoder.linear.stride).mT
+    return F.conv1d(slow, encoder.linear.weight[:, columns], stride=encoder.linear.stride).mT
 
 
 @torch.no_grad()

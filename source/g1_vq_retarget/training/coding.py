@@ -79,7 +79,7 @@ def decoded_clips(
     model: DualEncoderVQVAE, split: Split, spec: FeatureSpec, human: bool = False, levels: int | None = None
 ) -> Iterator[DecodedClip]:
     """The whole clips of a split, or of what has a human side in it, decoded from the robot's or the human's tokens."""
-    encoder = model.human_latent if human else model.robot_encoder
+    encoder = model.human_latent if human else model.robot_latent
     for group in _grouped(paired_sequences(split) if human else robot_sequences(split)):
         features = [
             human_side_of(split, spec, sequence) if human else truth_of(split, spec, sequence) for sequence in group
