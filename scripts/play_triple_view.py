@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,7 +64,7 @@ class Args:
     urdf: Path | None = None
     """With --sim, of the G1 with 29 joints; by default the simulator's own."""
     headless: bool = False
-    """With --sim, without a window."""
+    """With --sim, without a window, and once."""
     read: tyro.conf.OmitArgPrefixes[FileOptions] = field(default_factory=FileOptions)
 
 
@@ -115,7 +116,11 @@ def main(args: Args) -> None:
 def _simulate(
     args: Args, models: Mapping[str, Retargeter], clips: Mapping[str, list[Path]], load: Callable[[str], Scene]
 ) -> None:
+    import torch
+
+    from g1_vq_retarget.tasks.isaaclab.launch import running
     from g1_vq_retarget.tasks.isaaclab.show import show
+    from g1_vq_retarget.tasks.isaaclab.urdf import checked_urdf
     from g1_vq_retarget.tasks.playback import playback_of
 
     if args.input is not None:
@@ -124,8 +129,11 @@ def _simulate(
         first = list(clips).index(args.clip) if args.clip else 0
         scenes = [load(name) for name in list(clips)[first : first + max(1, args.num_envs)]]
     playbacks = [playback_of(scene) for scene in scenes]
-    urdf = None if args.urdf is None else str(args.urdf)
-    print(f"showed {show(playbacks, urdf=urdf, headless=args.headless)} frames of {len(playbacks)} clips")
+    urdf = None if args.urdf is None else str(checked_urdf(args.urdf))
+    device = "cuda:0" if torch.cuda.is_available() else "cpu"
+    with running(Namespace(headless=args.headless, device=device)) as launcher:
+        shown = show(playbacks, launcher.app, device=device, urdf=urdf, headless=args.headless)
+        print(f"showed {shown} frames of {len(playbacks)} clips")
 
 
 def _serve(args: Args, scene: Scene, look: Look, clips: list[str], load: Callable[[str], Scene]) -> None:

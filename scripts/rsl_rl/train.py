@@ -13,29 +13,23 @@ from g1_vq_retarget.errors import reporting
 def main() -> None:
     # here, so that it is told in a line where Isaac Lab is not installed
     from g1_vq_retarget.tasks.isaaclab import TRACKING_TASK, TRACKING_TASKS
-    from g1_vq_retarget.tasks.isaaclab.launch import (
-        add_motion_flags,
-        add_training_flags,
-        check_motion,
-        check_task,
-        launch,
-    )
+    from g1_vq_retarget.tasks.isaaclab.flags import add_motion_flags, add_training_flags, check_flags, take_over
+    from g1_vq_retarget.tasks.isaaclab.launch import read_flags, running
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--task", default=TRACKING_TASK, help="one of scripts/list_tasks.py")
+    parser.add_argument("--task", help=f"one of scripts/list_tasks.py, by default {TRACKING_TASK}")
     add_motion_flags(parser)
     add_training_flags(parser)
+    args, overrides = read_flags(parser)
+    if args.checkpoint is not None:
+        overrides = take_over(args, overrides)
+    args.task = args.task or TRACKING_TASK
+    check_flags(args, TRACKING_TASKS)
+    with running(args) as launcher:
+        from g1_vq_retarget.tasks.isaaclab.training import configure_torch, train
 
-    def check(args: argparse.Namespace) -> None:
-        check_task(args.task, TRACKING_TASKS)
-        check_motion(args)
-
-    args, overrides, launcher = launch(parser, check)
-    from g1_vq_retarget.tasks.isaaclab.training import configure_torch, train
-
-    configure_torch()
-    train(args, overrides, launcher)
-    launcher.app.close()
+        configure_torch()
+        train(args, overrides, launcher)
 
 
 if __name__ == "__main__":

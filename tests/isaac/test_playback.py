@@ -18,9 +18,9 @@ from g1_vq_retarget.errors import UserError
 from g1_vq_retarget.robot import forward_kinematics, load_robot
 from g1_vq_retarget.tasks.isaaclab import PLAYBACK_TASK
 from g1_vq_retarget.tasks.playback import Playback
+from isaac_environments import run
 from isaac_standin import simulation
 from isaac_standin.assets import write_urdf
-from running import run_script
 from synthetic import data_folder, save_started, write_motion_files
 
 FRAMES = 12
@@ -92,14 +92,26 @@ def test_rates_that_contradict_one_another_are_refused(playbacks: list[Path], tm
         gymnasium.make(PLAYBACK_TASK, cfg=cfg)
 
 
-def test_the_script_shows_a_models_triple_view(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_frames_are_counted_and_not_summed_up(env: Any) -> None:
+    """After a day at 30 fps it is still frame for frame."""
+    env.reset()
+    command = env.command_manager.get_term("motion")
+    command.frame[:] = 24 * 3600 * 30
+    for frame in range(FRAMES):
+        assert [shown for _, shown in command.shown] == [frame] * 3
+        env.step(torch.zeros(env.action_space.shape))
+    torch.testing.assert_close(command.command, torch.full((3, 1), 24 * 3600 + FRAMES / 30))
+
+
+def test_the_script_shows_a_models_triple_view(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     folder = data_folder(tmp_path / "data")
     model = save_started(tmp_path / "model.safetensors", folder)
     motion = write_motion_files(tmp_path / "motion", frames=32)
-    monkeypatch.setattr(simulation.SimulationApp, "frames_left", 5)
     flags = ("--sim", "isaaclab", "--checkpoint", model, "--data", motion / "g1", "--num-envs", 2, "--headless")
-    done = run_script("play_triple_view", flags, capfd)
+    done = run("play_triple_view", *flags, capture=capfd)
     assert done.code == 0, done.err
-    assert "showed 5 frames of 2 clips" in done.out
+    assert "showed 102 frames of 2 clips" in done.out  # once round the longer, 62 frames at 30 fps
+    lame = write_urdf(tmp_path / "lame.urdf", without="left_knee_joint")
+    done = run("play_triple_view", *flags, "--urdf", lame, capture=capfd)
+    assert done.code == 2
+    assert "lacks left_knee_joint" in done.err

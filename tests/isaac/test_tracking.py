@@ -10,11 +10,16 @@ import pytest
 pytest.importorskip("pxr", reason="needs Isaac Lab: make test-isaaclab")
 
 import torch
+from isaaclab.utils import modifiers
+from isaaclab.utils.modifiers import ModifierCfg
+from isaaclab_rl.rsl_rl import RslRlVecEnvWrapper
 
 from g1_vq_retarget.errors import UserError
 from g1_vq_retarget.robot import load_robot
 from g1_vq_retarget.tasks.gains import gains_of
-from g1_vq_retarget.tasks.isaaclab import TRACKING_TASK
+from g1_vq_retarget.tasks.isaaclab import TRACKING_TASK, mdp
+from g1_vq_retarget.tasks.isaaclab.export import export_policy
+from g1_vq_retarget.tasks.isaaclab.robot import g1_cfg, ghost_cfg
 from g1_vq_retarget.tasks.mdp import BEYONDMIMIC, observations, relative_body_poses, rewards, terminations
 from isaac_environments import still, tracking_env
 from isaac_standin.assets import write_urdf
@@ -39,12 +44,18 @@ def everywhere(command: Any) -> None:
     command.start_at(torch.arange(6), clip, 3 + 4 * torch.arange(6))
 
 
+def held(env: Any, command: Any) -> torch.Tensor:
+    """Actions that leave joints where they are."""
+    action = env.action_manager.get_term("joint_pos")
+    return (env.scene["robot"].data.joint_pos[:, command.joint_ids] - action._offset) / action._scale
+
+
 def test_bodies_are_where_the_clips_have_them_and_move_as_there(env: Any, command: Any) -> None:
     everywhere(command)
     library, robot = command.library, env.scene["robot"]
     assert library.names == ("slow", "turn", "walk")
     assert library.source_fps == (25.0, 50.0, 50.0)
-    frames = library.at(command.cursor.clip, command.cursor.frame)
+    frames = library.at(command.cursor.clip, command.cursor.frame - 1)  # the next is the one to be reached
     bodies = [robot.body_names.index(name) for name in library.body_names]
     origins = env.scene.env_origins[:, None]
     assert (robot.data.body_link_pos_w[:, bodies] - origins - frames.body_pos_w).norm(dim=-1).max() < 1e-3
@@ -146,23 +157,57 @@ def test_touched_bodies_cost_but_feet_and_hands(env: Any) -> None:
         assert torch.allclose(env.reward_manager._step_reward[:, number], torch.tensor(cost)), body
 
 
-def test_at_a_clips_end_robots_go_on_elsewhere_and_no_episode_ends(env: Any, command: Any) -> None:
-    library, seen = command.library, set()
+def test_whoever_begins_is_on_a_frame_and_follows_the_next(env: Any, command: Any) -> None:
+    """By a reset, by a failure, at a clip's end and when it is time to; whoever goes on is a frame further."""
+    robot, library, cursor = env.scene["robot"], command.library, command.cursor
+    root, joints = robot.body_names.index("pelvis"), command.joint_ids
+
+    def begun(who: list[int]) -> None:
+        frames = library.at(cursor.clip[who], cursor.frame[who] - 1)
+        pelvis = robot.data.body_link_pos_w[who, root] - env.scene.env_origins[who]
+        torch.testing.assert_close(pelvis, frames.body_pos_w[:, library.root], atol=1e-5, rtol=0)
+        torch.testing.assert_close(robot.data.joint_vel[who][:, joints], frames.joint_vel, atol=1e-5, rtol=0)
+
+    begun(list(range(6)))
+    seen = set()
     for _ in range(8):
-        command.start_at(torch.arange(6), torch.zeros(6).long(), torch.full((6,), int(library.length[0]) - 1))
-        command._update_command()
-        clip, frame = command.cursor.clip, command.cursor.frame
-        assert (frame < library.length[clip] - 1).all()
-        seen |= set(clip.tolist())
-        # and the robots with them
-        frames = library.at(clip, frame)
-        robot = env.scene["robot"]
-        pelvis = robot.data.body_link_pos_w[:, robot.body_names.index("pelvis")]
-        torch.testing.assert_close(
-            pelvis, frames.body_pos_w[:, library.root] + env.scene.env_origins, atol=1e-4, rtol=0
-        )
+        env.reset()
+        clip, last = torch.tensor([2, 1, 1, 2, 0, 0]), library.length - 1
+        command.start_at(torch.arange(6), clip, torch.tensor([5, int(last[1]) - 1, 7, 8, int(last[0]) - 1, 9]))
+        begun(list(range(6)))
+        assert cursor.frame.tolist() == [6, int(last[1]), 8, 9, int(last[0]), 10]
+        state = robot.data.root_link_pose_w[:1].clone()
+        state[:, 2] += 1.0
+        robot.write_root_link_pose_to_sim(state, torch.tensor([0]))
+        command.time_left[2] = 0.0
+        age = env.episode_length_buf.clone()
+        _, _, terminated, over, _ = env.step(held(env, command))
+        assert terminated.tolist() == [True, *[False] * 5]
+        assert not over.any()
+        assert env.episode_length_buf[1:].tolist() == (age[1:] + 1).tolist()  # no episode ends at a clip's end
+        begun([0, 1, 2, 4])
+        assert cursor.clip[[3, 5]].tolist() == [2, 0]
+        assert cursor.frame[[3, 5]].tolist() == [10, 11]
+        seen |= set(cursor.clip[[1, 4]].tolist())
     assert seen == {0, 1, 2}
-    assert not env.termination_manager.terminated.any()
+
+
+def test_centres_of_mass_are_not_asked_for_at_every_step(
+    env: Any, command: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PhysX tells them by way of the CPU."""
+    view, asked = env.scene["robot"].root_physx_view, []
+    monkeypatch.setattr(view, "get_coms", lambda: asked.append(1) or view.coms.clone())
+    last = int(command.library.length[0]) - 1
+    command.start_at(torch.arange(6), torch.zeros(6).long(), torch.tensor([last - 1, 3, 4, 5, 6, 7]))
+    state = env.scene["robot"].data.root_link_pose_w[1:2].clone()
+    state[:, 2] += 1.0
+    env.scene["robot"].write_root_link_pose_to_sim(state, torch.tensor([1]))
+    failed = sum(env.step(held(env, command))[2].int() for _ in range(3))
+    assert failed.tolist() == [0, 1, 0, 0, 0, 0]  # the first has come to its clip's end
+    assert not asked
+    env.reset()
+    assert asked  # they may be others then
 
 
 def test_failures_count_where_they_happen(env: Any, command: Any) -> None:
@@ -228,9 +273,84 @@ def test_robots_differ_as_they_are_randomised(motion: Path) -> None:
     assert friction.min() >= 0.3
     assert friction.max() <= 1.6
     assert friction.std() > 0.1
-    before = robot.data.root_com_vel_w.clone()
+    env.close()
+
+
+def test_velocities_are_those_of_origins_wherever_centres_of_mass_are_and_show_a_push(motion: Path) -> None:
+    """The centres are randomised after the observations' sizes have been asked for."""
+    torch.manual_seed(0)
+
+    def move_roots(cfg: Any) -> None:
+        cfg.events.base_com.params["asset_cfg"].body_names = ["pelvis", "torso_link"]
+
+    env = tracking_env(TRACKING_TASK, motion, num_envs=4, change=move_roots)
+    env.reset()
+    env.step(torch.zeros(4, 29))
+    command, robot = env.command_manager.get_term("motion"), env.scene["robot"]
+    data, ids = robot.data, [robot.body_names.index(name) for name in command.library.body_names]
+    for mine, isaacs in (
+        (command.actual.lin_vel_w, data.body_link_lin_vel_w[:, ids]),
+        (command.actual.ang_vel_w, data.body_link_ang_vel_w[:, ids]),
+        (command.actual_anchor.lin_vel_w, data.body_link_lin_vel_w[:, robot.body_names.index("torso_link")]),
+        (command.actual_root.lin_vel_w, data.root_link_lin_vel_w),
+    ):
+        torch.testing.assert_close(mine, isaacs, atol=1e-5, rtol=1e-5)
+    centres = data.body_com_lin_vel_w[:, ids] - command.actual.lin_vel_w
+    assert centres[:, command.library.root].norm(dim=-1).min() > 1e-3
+
+    def base() -> tuple[torch.Tensor, torch.Tensor]:
+        return mdp.base_lin_vel(env, "motion"), mdp.base_ang_vel(env, "motion")
+
+    before = base()
     env.event_manager.apply(mode="interval", dt=4.0)  # pushes come every 1 to 3 s
-    assert ((robot.data.root_com_vel_w - before).abs().amax(-1) > 0.01).all()
+    after = base()
+    assert ((after[0] - before[0]).abs().amax(-1) > 0.01).all()
+    com, spin = robot.root_physx_view.coms[:, 0, :3], data.root_com_ang_vel_b
+    torch.testing.assert_close(after[0], data.root_com_lin_vel_b - torch.linalg.cross(spin, com), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(after[1], spin, atol=1e-5, rtol=1e-5)
+    env.close()
+
+
+def test_limbs_touch_one_another_in_a_urdf_alone(tmp_path: Path) -> None:
+    """As BeyondMimic and Isaac Lab have it for their models."""
+    for urdf, touch in ((write_urdf(tmp_path / "g1.urdf"), True), (None, False)):
+        spawn: Any = g1_cfg(urdf).spawn
+        assert spawn.articulation_props.enabled_self_collisions is touch
+    assert (
+        ghost_cfg("/World/Ghost", (0, 0, 0), tmp_path / "g1.urdf").spawn.articulation_props.enabled_self_collisions
+        is False
+    )
+
+
+def clip_actions(cfg: Any) -> None:
+    cfg.actions.joint_pos.clip = {".*": (-1.0, 1.0)}
+
+
+def modify(cfg: Any) -> None:
+    cfg.observations.policy.joint_vel.modifiers = [ModifierCfg(func=modifiers.scale, params={"multiplier": 2.0})]
+
+
+def remember(cfg: Any) -> None:
+    cfg.observations.policy.joint_vel.history_length = 3
+
+
+@pytest.mark.parametrize(
+    ("change", "clip", "told"),
+    [
+        (clip_actions, None, "env.actions.joint_pos.clip"),
+        (modify, None, "'joint_vel' modified"),
+        (remember, None, "'joint_vel' modified, clipped, with a history"),
+        (lambda cfg: None, 5.0, "agent.clip_actions"),
+    ],
+    ids=["targets clipped", "modified", "history", "actions clipped"],
+)
+def test_what_a_deployment_cannot_say_is_not_exported(
+    change: Any, clip: float | None, told: str, motion: Path, tmp_path: Path
+) -> None:
+    env = tracking_env(TRACKING_TASK, motion, num_envs=1, change=change)
+    with pytest.raises(UserError, match=told):
+        export_policy(None, RslRlVecEnvWrapper(env, clip_actions=clip), TRACKING_TASK, tmp_path / "policy")
+    assert not (tmp_path / "policy").exists()
     env.close()
 
 

@@ -9,12 +9,14 @@ runner; USD is Pixar's. What stands in is what lies below:
     physx_schema.py    PhysX's USD schemas
     simulation.py      isaacsim's simulation context, manager, cloner, application
     physics.py         PhysX's tensor views, of robots that move without forces
+    mujoco_physics.py  the same, of robots that MuJoCo steps: gravity, drives, contacts with the ground
     urdf.py            the importer of URDF
     assets.py          a G1 made of this package's link table, and a folder that plays Nucleus
 
 Proven over it: that configurations build, that names, indices, shapes, orders and frames are right, what happens at
-resets, whole scripts, training's mechanics, export. Not proven: anything about dynamics and contacts (there are none),
-GPUs, rendering, video, downloads of assets, conversion of meshes, PhysX's own types, or how well a policy trains.
+resets, whole scripts, training's mechanics, export; over MuJoCo, that robots are driven, fall, touch the ground and are
+pushed. Not proven: PhysX's own dynamics and contacts, GPUs, rendering, video, downloads of assets, conversion of
+meshes, PhysX's own types, or how well a policy trains.
 Where Isaac Sim differs from what is assumed here, this says nothing: breadth-first order of joints and links, 43 joints
 in Isaac's g1.usd, velocities at centres of mass.
 
@@ -28,6 +30,10 @@ import os
 import sys
 import sysconfig
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from isaac_standin.physics import SimulationView
 
 
 def install(assets: Path) -> None:
@@ -58,8 +64,12 @@ def install(assets: Path) -> None:
     import isaaclab.envs  # noqa: F401
 
 
-def new_world() -> None:
-    """Forget the simulation and its stage."""
+def new_world(physics: type[SimulationView] | None = None) -> None:
+    """Forget the simulation and its stage.
+
+    Args:
+        physics: what moves robots in the next one; by default `physics.SimulationView`, without forces.
+    """
     from isaaclab.sim import SimulationContext
 
     from isaac_standin import kit, simulation
@@ -71,6 +81,7 @@ def new_world() -> None:
         SimulationContext.clear_instance()
     simulation.SimulationManager.callbacks.clear()
     simulation.SimulationManager.view = None
+    simulation.SimulationManager.kind = physics or simulation.SimulationView
     simulation.SimulationApp.frames_left = None
     kit.CONTEXT.new_stage()
     kit.COMMANDS.clear()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
 from pxr import Usd, UsdGeom, UsdPhysics, UsdShade
 from scipy.spatial.transform import Rotation
 
-from g1_vq_retarget.robot import RobotModel, load_robot
+from g1_vq_retarget.robot import Capsule, RobotModel, load_robot
 from isaac_standin.urdf import write_usd
 
 # Joints of a Dex3 hand: Isaac's g1.usd has two.
@@ -17,7 +19,7 @@ _FINGERS = (("thumb", 3), ("middle", 2), ("index", 2))
 
 
 def write_urdf(path: Path, robot: RobotModel | None = None, hands: bool = False, without: str = "") -> Path:
-    """A robot as URDF without shapes.
+    """A robot as URDF, its capsules as cylinders, which is how Isaac's importer takes them.
 
     Args:
         path: of the file.
@@ -28,9 +30,10 @@ def write_urdf(path: Path, robot: RobotModel | None = None, hands: bool = False,
     robot = robot or load_robot()
     top = ET.Element("robot", name=robot.name)
     for link in robot.links:
-        inertial = ET.SubElement(ET.SubElement(top, "link", name=link.name), "inertial")
-        ET.SubElement(inertial, "mass", value=f"{link.mass:.9g}")
-        ET.SubElement(inertial, "origin", xyz=_text(link.com))
+        body = ET.SubElement(top, "link", name=link.name)
+        _inertial(body, link.mass, link.inertia_diagonal, link.com, link.inertia_quat_wxyz)
+        for capsule in link.capsules:
+            _collision(body, capsule)
         if link.joint is None:
             continue
         fixed = link.joint.name == without
@@ -45,7 +48,9 @@ def write_urdf(path: Path, robot: RobotModel | None = None, hands: bool = False,
             parent = hand
             for number in range(count):
                 name = f"{side}_hand_{finger}_{number}"
-                ET.SubElement(top, "link", name=f"{name}_link")
+                body = ET.SubElement(top, "link", name=f"{name}_link")
+                _inertial(body, 0.05, (2e-5, 2e-5, 2e-5))
+                _collision(body, Capsule((0.0, 0.0, 0.0), (0.03, 0.0, 0.0), 0.01))
                 joint = _joint(top, f"{name}_joint", parent, f"{name}_link")
                 ET.SubElement(joint, "origin", xyz="0.04 0 0")
                 ET.SubElement(joint, "axis", xyz="0 1 0")
@@ -75,6 +80,37 @@ def _joint(top: ET.Element, name: str, parent: str, child: str, fixed: bool = Fa
     ET.SubElement(joint, "parent", link=parent)
     ET.SubElement(joint, "child", link=child)
     return joint
+
+
+def _inertial(
+    body: ET.Element,
+    mass: float,
+    diagonal: Iterable[float],
+    com: Iterable[float] = (0.0, 0.0, 0.0),
+    quat_wxyz: Iterable[float] = (1.0, 0.0, 0.0, 0.0),
+) -> None:
+    inertial = ET.SubElement(body, "inertial")
+    ET.SubElement(inertial, "mass", value=f"{mass:.9g}")
+    ET.SubElement(inertial, "origin", xyz=_text(com))
+    axes = Rotation.from_quat(list(quat_wxyz), scalar_first=True).as_matrix()
+    tensor = axes @ np.diag(list(diagonal)) @ axes.T
+    places = {f"i{'xyz'[i]}{'xyz'[j]}": f"{tensor[i, j]:.9g}" for i in range(3) for j in range(i, 3)}
+    ET.SubElement(inertial, "inertia", **places)
+
+
+def _collision(body: ET.Element, capsule: Capsule) -> None:
+    """A sphere, or a cylinder along z of its origin."""
+    start, end = np.array(capsule.start), np.array(capsule.end)
+    x, y, z = (end - start).tolist()
+    collision = ET.SubElement(body, "collision")
+    turn = 0.0, math.atan2(math.hypot(x, y), z), math.atan2(y, x)
+    ET.SubElement(collision, "origin", xyz=_text((start + end) / 2), rpy=_text(turn))
+    geometry, radius = ET.SubElement(collision, "geometry"), f"{capsule.radius:.9g}"
+    length = math.hypot(x, y, z)
+    if length:
+        ET.SubElement(geometry, "cylinder", radius=radius, length=f"{length:.9g}")
+    else:
+        ET.SubElement(geometry, "sphere", radius=radius)
 
 
 def _text(values: Iterable[float]) -> str:

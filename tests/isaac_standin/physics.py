@@ -44,6 +44,11 @@ def matching(stage: Usd.Stage, pattern: str) -> list[Usd.Prim]:
     return [prim for prim in stage.Traverse() if wanted.fullmatch(str(prim.GetPath()))]
 
 
+def colliders(link: Usd.Prim) -> list[Usd.Prim]:
+    """A link's shapes."""
+    return [prim for prim in Usd.PrimRange(link) if prim.HasAPI(UsdPhysics.CollisionAPI)]
+
+
 class SimulationView:
     """All that is simulated.
 
@@ -86,8 +91,10 @@ class RigidBodyView:
     """Bodies that contact sensors look at; where they are is not asked of it here."""
 
     def __init__(self, view: SimulationView, pattern: str) -> None:
-        self.prim_paths = [str(prim.GetPath()) for prim in matching(view.stage, pattern)]
-        self.count, self.max_shapes, self._backend = len(self.prim_paths), 1, object()
+        prims = matching(view.stage, pattern)
+        self.prim_paths = [str(prim.GetPath()) for prim in prims]
+        self.count, self._backend = len(self.prim_paths), object()
+        self.max_shapes = max((len(colliders(prim)) for prim in prims), default=0)
 
     def get_transforms(self) -> Tensor:
         return torch.tensor([[0.0, 0, 0, 0, 0, 0, 1]]).repeat(self.count, 1)
@@ -169,7 +176,8 @@ class ArticulationView:
         self._levels = [(numbers, [self.parent[n] for n in numbers]) for numbers in members]
         self._known: tuple[Tensor, Tensor, Tensor, Tensor] | None = None
         self.max_fixed_tendons = self.max_spatial_tendons = 0
-        self.max_shapes = links
+        self.shapes = [colliders(base.GetChild(link)) for link in self.links]
+        self.max_shapes = sum(map(len, self.shapes))
         self.link_paths = [[f"{root.GetParent().GetPath()}/{link}" for link in self.links] for root in roots]
         self.dof_paths = [[f"{root.GetParent().GetPath()}/joints/{dof}" for dof in self.dofs] for root in roots]
         self.root = torch.tensor([0.0, 0, 0, 0, 0, 0, 1]).repeat(count, 1)
@@ -177,7 +185,7 @@ class ArticulationView:
         self.q, self.qd, self.target = (torch.zeros(count, dofs) for _ in range(3))
         self.effort = torch.zeros(count, dofs)
         self.properties = {
-            "limits": torch.tensor(limits).repeat(count, 1, 1),
+            "limits": torch.tensor(limits).view(-1, 2).repeat(count, 1, 1),
             "stiffnesses": torch.zeros(count, dofs),
             "dampings": torch.zeros(count, dofs),
             "armatures": torch.zeros(count, dofs),
@@ -192,8 +200,9 @@ class ArticulationView:
         places = torch.tensor([[float(value) if abs(value) < 1e3 else 0.0 for value in c] for c in centres])
         upright = torch.tensor([[0.0, 0.0, 0.0, 1.0]]).repeat(links, 1)
         self.coms = torch.cat([places, upright], dim=-1).repeat(count, 1, 1)
-        self.inertias = (0.01 * torch.eye(3).flatten()).repeat(count, links, 1)
-        self.materials = torch.ones(count, links, 3)
+        # about the centre of mass along the link's axes, and so is `coms`, which PhysX turns to the principal ones
+        self.inertias = torch.stack([_inertia(each) for each in inertial]).repeat(count, 1, 1)
+        self.materials = torch.ones(count, self.max_shapes, 3)
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         match = re.fullmatch(r"(get|set)_dof_(\w+)", name)
@@ -318,3 +327,13 @@ class ArticulationView:
         self._known = None
         rows = torch.as_tensor(indices).long()
         values[rows] = data.reshape(values.shape)[rows].to(values)
+
+
+def _inertia(mass: UsdPhysics.MassAPI) -> Tensor:
+    """(9,)"""
+    moments = torch.tensor(tuple(mass.GetDiagonalInertiaAttr().Get() or (0.0, 0.0, 0.0)))
+    if not moments.any():  # USD's way to say that the shapes tell it
+        return 0.01 * torch.eye(3).flatten()
+    quat = mass.GetPrincipalAxesAttr().Get()
+    axes = rotate(torch.tensor([[*quat.imaginary, quat.real]]), torch.eye(3)).T
+    return (axes @ moments.diag() @ axes.T).flatten()

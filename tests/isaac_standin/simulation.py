@@ -6,6 +6,7 @@ import enum
 import itertools
 import math
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -27,9 +28,14 @@ class IsaacEvents(enum.Enum):
 
 
 class SimulationManager:
-    """Holds the physics view; there is one for the process."""
+    """Holds the physics view; there is one for the process.
+
+    Attributes:
+        kind: of view that the next simulation gets.
+    """
 
     view: SimulationView | None = None
+    kind: type[SimulationView] = SimulationView
     callbacks: dict[int, tuple[Any, Callable[..., None]]] = {}  # noqa: RUF012
     _numbers = itertools.count(1)
 
@@ -150,7 +156,7 @@ class SimulationContext:
 
     def play(self) -> None:
         if SimulationManager.view is None:
-            SimulationManager.view = SimulationView(self._stage, self._physics_dt)
+            SimulationManager.view = SimulationManager.kind(self._stage, self._physics_dt)
         kit.TIMELINE.play()
 
     def pause(self) -> None:
@@ -279,7 +285,8 @@ class SimulationApp:
         kit.APP.update()
 
     def close(self, *_: Any, **__: Any) -> None:
-        pass
+        """The end of the process, on the spot and with code 0."""
+        sys.exit(0)
 
 
 # Where cameras look from and to.

@@ -1,6 +1,6 @@
 """The importer of URDF: links and hinges as a bare USD articulation, fixed links merged into what they are fixed to.
 
-No meshes are read: every link has one small box to collide with.
+Cylinders become capsules whose straight part is as long. No meshes are read: a small box stands for each.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pxr import Gf, Usd, UsdGeom, UsdPhysics
 from scipy.spatial.transform import Rotation
 
@@ -57,9 +58,44 @@ def _define_link(stage: Usd.Stage, path: str, link: ET.Element, world: Gf.Matrix
         mass = UsdPhysics.MassAPI.Apply(form.GetPrim())
         mass.CreateMassAttr(float(_get(_child(inertial, "mass"), "value")))
         mass.CreateCenterOfMassAttr(Gf.Vec3f(*_numbers(_child(inertial, "origin").get("xyz"))))
-    box = UsdGeom.Cube.Define(stage, f"{path}/collisions")
-    box.CreateSizeAttr(BOX)
-    UsdPhysics.CollisionAPI.Apply(box.GetPrim())
+        _set_inertia(mass, inertial)
+    UsdGeom.Scope.Define(stage, f"{path}/collisions")
+    for number, collision in enumerate(link.findall("collision")):
+        _define_shape(stage, f"{path}/collisions/shape_{number}", collision)
+
+
+def _set_inertia(mass: UsdPhysics.MassAPI, inertial: ET.Element) -> None:
+    told = inertial.find("inertia")
+    if told is None:
+        return
+    xx, yy, zz, xy, xz, yz = (float(_get(told, key)) for key in ("ixx", "iyy", "izz", "ixy", "ixz", "iyz"))
+    turn = Rotation.from_euler("xyz", _numbers(_child(inertial, "origin").get("rpy"))).as_matrix()
+    moments, axes = np.linalg.eigh(turn @ np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]]) @ turn.T)
+    axes[:, 0] *= np.linalg.det(axes)  # right-handed
+    w, x, y, z = Rotation.from_matrix(axes).as_quat(scalar_first=True).tolist()
+    mass.CreateDiagonalInertiaAttr(Gf.Vec3f(*moments.tolist()))
+    mass.CreatePrincipalAxesAttr(Gf.Quatf(w, x, y, z))
+
+
+def _define_shape(stage: Usd.Stage, path: str, collision: ET.Element) -> None:
+    (shape,) = _child(collision, "geometry")
+    size = [1.0, 1.0, 1.0]
+    if shape.tag == "cylinder":
+        form = UsdGeom.Capsule.Define(stage, path)
+        form.CreateRadiusAttr(float(_get(shape, "radius")))
+        form.CreateHeightAttr(float(_get(shape, "length")))
+    elif shape.tag == "sphere":
+        form = UsdGeom.Sphere.Define(stage, path)
+        form.CreateRadiusAttr(float(_get(shape, "radius")))
+    else:
+        form = UsdGeom.Cube.Define(stage, path)
+        form.CreateSizeAttr(1.0)
+        size = _numbers(shape.get("size")) if shape.tag == "box" else [BOX] * 3
+    local = _local(collision)
+    form.AddTranslateOp().Set(local.ExtractTranslation())
+    form.AddOrientOp(UsdGeom.XformOp.PrecisionDouble).Set(local.ExtractRotationQuat())
+    form.AddScaleOp().Set(Gf.Vec3f(*size))
+    UsdPhysics.CollisionAPI.Apply(form.GetPrim())
 
 
 def _define_hinge(stage: Usd.Stage, top: str, parent: str, child: str, joint: ET.Element) -> None:
@@ -79,9 +115,9 @@ def _define_hinge(stage: Usd.Stage, top: str, parent: str, child: str, joint: ET
     hinge.CreateLocalRot0Attr(Gf.Quatf(local.ExtractRotationQuat()))
 
 
-def _local(joint: ET.Element) -> Gf.Matrix4d:
-    """The child's frame in its parent's."""
-    origin = _child(joint, "origin")
+def _local(element: ET.Element) -> Gf.Matrix4d:
+    """A joint's or a shape's frame in its link's."""
+    origin = _child(element, "origin")
     w, x, y, z = Rotation.from_euler("xyz", _numbers(origin.get("rpy"))).as_quat(scalar_first=True).tolist()
     turn = Gf.Matrix4d().SetRotate(Gf.Quatd(w, x, y, z))
     return turn * Gf.Matrix4d().SetTranslate(Gf.Vec3d(*_numbers(origin.get("xyz"))))

@@ -199,4 +199,4 @@ def test_one_clip_is_sampled_as_mjlab_samples_it() -> None:
     motion.bin_failed_count = sampler.failed
     MotionCommand._adaptive_sampling(motion, torch.arange(5))
     for name, value in sampler.statistics().items():
-        assert float(motion.metrics[name][0]) == pytest.approx(value, abs=1e-5)
+        assert float(motion.metrics[name][0]) == pytest.approx(float(value), abs=1e-5)

@@ -19,7 +19,6 @@ from g1_vq_retarget.errors import UserError
 from g1_vq_retarget.motion.formats import save_motion
 from g1_vq_retarget.tasks.mjlab import training
 from g1_vq_retarget.tasks.mjlab.runs import (
-    FAILED,
     TrackingRunner,
     check_motion,
     check_tokenizer,
@@ -27,6 +26,7 @@ from g1_vq_retarget.tasks.mjlab.runs import (
     read_run,
 )
 from g1_vq_retarget.tasks.motion_source import load_library
+from g1_vq_retarget.tasks.tracking_run import FAILED
 from running import Outcome, run_script
 from synthetic import robot_clip
 

@@ -121,6 +121,7 @@ def test_mistakes_are_told_by_flag_or_file(run: Path, tmp_path: Path) -> None:
         (run, None, r"--motion .*run: is a trained model; say with --from-tokens"),
         (run, tmp_path / "others.npz", "made by other weights"),
         (walk, human, r"walk\.json"),
+        ([], None, "--motion is needed"),
         (tmp_path / "empty", None, "empty: no motion or token files in it"),
         (tmp_path / "absent", None, "absent: no such file"),
         (tmp_path / "damaged.npz", None, r"damaged\.npz"),

@@ -117,6 +117,21 @@ def test_a_step_moves_the_motion_on_and_shows_the_action(simulation: MujocoSimul
     assert (begun(simulation)["actions"] == 0).all()
 
 
+def test_velocities_that_no_sensor_measures_are_those_of_the_roots_origin(
+    simulation: MujocoSimulation, library: MotionLibrary, tmp_path: Path
+) -> None:
+    """Isaac Lab's task has them so; the IMU of this model sits there."""
+    told = deployment(AHEAD)
+    told = replace(told, observations=[replace(each, sensor="") for each in told.observations])
+    without = MujocoSimulation(robot_mjcf(tmp_path / "scene.xml"), told, library)
+    clip, frame, action = torch.tensor([1]), torch.tensor([7]), torch.full((1, 29), 0.3)
+    for one in (simulation, without):
+        one.begin(clip, frame)
+    (measured, _), (computed, _) = (one.step(action) for one in (simulation, without))
+    assert parts(simulation, measured)["base_lin_vel"].norm() > 0.1
+    torch.testing.assert_close(computed, measured, atol=2e-5, rtol=1e-5)
+
+
 def test_scales_are_applied(library: MotionLibrary, simulation: MujocoSimulation, tmp_path: Path) -> None:
     told = deployment(AHEAD)
     scaled = [replace(each, scale=0.25 if each.name == "joint_vel" else 1.0) for each in told.observations]
@@ -263,3 +278,8 @@ def test_sim2sim_from_files(library: MotionLibrary, tmp_path: Path, capsys: pyte
     told_else = run_script("deployment/sim2sim", (*words, "--seed", 3, "--compare", tmp_path / "first"), capsys)
     assert (told_else.code, told_else.err.count("\n")) == (2, 1)
     assert "another seed" in told_else.err
+    (folder / ROBOT).rename(tmp_path / "scene.xml")  # as of an export from Isaac Lab
+    without_robot = run_script("deployment/sim2sim", (*words,), capsys)
+    assert (without_robot.code, without_robot.err.count("\n")) == (2, 1)
+    assert "--model is needed" in without_robot.err
+    assert run_script("deployment/sim2sim", (*words, "--model", tmp_path / "scene.xml"), capsys).code == 0

@@ -21,6 +21,7 @@ from g1_vq_retarget.motion.formats.npz import read_keys
 from g1_vq_retarget.retarget import MotionTokens, Retargeter
 from g1_vq_retarget.robot import load_robot
 from g1_vq_retarget.tasks.motion_library import MotionLibrary
+from g1_vq_retarget.tasks.tracking_config import NO_MOTION
 
 # What a trained model's files end with.
 _WEIGHTS = ".safetensors"
@@ -45,9 +46,11 @@ def load_library(
         fps, joint_names, body_names, device: as of `MotionLibrary.of`.
 
     Raises:
-        UserError: as of `robot_motion` and `MotionLibrary.of`; an embedding of motion that is not from tokens. One
-            line, naming the file or the clip.
+        UserError: as of `robot_motion` and `MotionLibrary.of`; no motion named; an embedding of motion that is not from
+            tokens. One line, naming the file or the clip.
     """
+    if not _several(motion):
+        raise UserError(NO_MOTION)
     robot = (options or {}).get("robot")
     latents: list[Tensor] = []  # of the library's rate, clip after clip
     weights = ""

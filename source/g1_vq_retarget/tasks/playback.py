@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 # The robots of a playback, as simulators name their articulations.
 ROBOTS = ("truth", "model")
+# How simulators show them, as in the other views: the human's joints and bones, m; red, green and blue.
+JOINT_RADIUS, BONE_RADIUS = 0.03, 0.018
+ROBOT_COLOURS = {"truth": (0.33, 0.33, 0.33), "model": (0.84, 0.37, 0.0)}
+HUMAN_COLOUR = (0.0, 0.45, 0.7)
 FORMAT = "g1_vq_retarget playback 1"
 _KEYS = ("format", "name", "fps", "licence", "joint_names", "human_pos_w", "human_parents")
 

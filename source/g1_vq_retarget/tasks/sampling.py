@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias, get_args
 
 import torch
 from torch import Tensor
@@ -19,12 +19,14 @@ from torch import Tensor
 from g1_vq_retarget.errors import UserError
 from g1_vq_retarget.tasks.motion_library import MotionFrames, MotionLibrary
 
+Mode: TypeAlias = Literal["adaptive", "uniform", "start"]
+
 
 @dataclass
 class SamplingConfig:
     """How starts are drawn. The defaults are BeyondMimic's and mjlab's, as are the names behind `adaptive_`."""
 
-    mode: Literal["adaptive", "uniform", "start"] = "adaptive"
+    mode: Mode = "adaptive"
     """By failures; all frames alike; or a clip's first frame, all clips alike."""
     kernel_size: int = 1
     """Bins that a failure makes likelier: its own and those before; 1 is no smoothing."""
@@ -36,6 +38,8 @@ class SamplingConfig:
     """Share of the newest step in the smoothed counts of failures."""
 
     def __post_init__(self) -> None:
+        if self.mode not in get_args(Mode):
+            raise UserError(f"sampling: mode must be one of {', '.join(get_args(Mode))}, it is '{self.mode}'")
         if self.kernel_size < 1 or not 0 < self.kernel_decay <= 1:
             raise UserError(
                 f"sampling: kernel_size must be at least 1 and kernel_decay in (0, 1], "
@@ -115,24 +119,28 @@ class StartSampler:
         # rounding may reach the last frame
         return clip, torch.minimum((within * (self.length[clip] - 1)).long(), self.length[clip] - 2)
 
-    def statistics(self) -> dict[str, float]:
-        """mjlab's metrics: entropy of the distribution as a share of the largest, probability of the likeliest bin."""
+    def statistics(self) -> dict[str, Tensor]:
+        """mjlab's metrics: entropy of the distribution as a share of the largest, probability of the likeliest bin.
+
+        Each is a tensor of one value, for which a GPU is not waited.
+        """
         probabilities = self.probabilities()
         entropy = torch.special.entr(probabilities).sum()
         largest = math.log(len(probabilities))
         return {
-            "sampling_entropy": float(entropy) / largest if largest else 1.0,
-            "sampling_top1_prob": float(probabilities.max()),
+            "sampling_entropy": entropy / largest if largest else torch.ones_like(entropy),
+            "sampling_top1_prob": probabilities.max(),
         }
 
 
 class MotionCursor:
     """Where in the library each environment is; what the command terms of all simulators have in common.
 
-    An environment that has come to its clip's end goes on elsewhere in the library, and its episode with it.
+    An environment that has come to its clip's end goes on elsewhere in the library, and its episode with it. However an
+    environment begins, its robot is put on a frame, and the next is to be reached by the next step.
 
     Attributes:
-        clip, frame: (N,) int64, one of each for an environment.
+        clip, frame: (N,) int64, one of each for an environment; when a step begins the frame to be reached by it.
     """
 
     def __init__(self, library: MotionLibrary, num_envs: int, config: SamplingConfig | None = None) -> None:
@@ -155,13 +163,17 @@ class MotionCursor:
             self.sampler.count_failures(self.clip[fallen], self.frame[fallen])
         self.clip[env_ids], self.frame[env_ids] = self.sampler.sample(len(env_ids))
 
-    def advance(self) -> Tensor:
-        """A step on, all environments.
+    def advance(self, going: Tensor | None = None) -> Tensor:
+        """A step on.
+
+        Args:
+            going: (N,) bool, which environments; by default all.
 
         Returns:
-            Those that had come to an end and were put elsewhere, which is no failure; the robot must be put there.
+            Those that had come to an end and were put elsewhere, which is no failure; robots must be put there, and
+            their `frame` goes on to the next.
         """
-        self.frame += 1
+        self.frame += 1 if going is None else going.long()
         ended = (self.frame >= self.library.length[self.clip]).nonzero()[:, 0]
         self.restart(ended)
         self.sampler.step()
@@ -171,6 +183,6 @@ class MotionCursor:
         """The motion where each environment is: (N, ...)."""
         return self.library.at(self.clip, self.frame)
 
-    def ahead(self, steps: Tensor) -> MotionFrames:
-        """The motion so many frames (H,) after that, (N, H, ...); after a clip's end its last frame."""
-        return self.library.at(self.clip[:, None], self.frame[:, None] + steps)
+    def ahead(self, steps: Tensor) -> Tensor:
+        """(N, H) where in the library's frames those so many (H,) after that are; after a clip's end its last."""
+        return self.library.index(self.clip[:, None], self.frame[:, None] + steps)

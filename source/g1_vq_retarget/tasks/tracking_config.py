@@ -13,6 +13,15 @@ TRACKING_TASK = "Mjlab-G1-VQ-Tracking"
 NO_STATE_ESTIMATION_TASK = f"{TRACKING_TASK}-No-State-Estimation"
 # In the folder of a run.
 CONFIG = "config.yaml"
+# What the command terms of all simulators log for each environment, by mjlab's names.
+METRICS = (
+    *(f"error_{part}_{what}" for part in ("anchor", "body") for what in ("pos", "rot", "lin_vel", "ang_vel")),
+    "error_joint_pos",
+    "error_joint_vel",
+    "sampling_entropy",
+    "sampling_top1_prob",
+)
+NO_MOTION = "--motion is needed: a file or folder of robot motion, or a trained model with --from-tokens"
 _CHECKPOINT = re.compile(r"model_(\d+)\.pt")
 
 Observe: TypeAlias = Literal["frames", "tokens"]

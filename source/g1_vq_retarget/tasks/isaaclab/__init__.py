@@ -29,6 +29,12 @@ _TRACKING = {
 TRACKING_TASKS = tuple(_TRACKING)
 TASKS = (PLAYBACK_TASK, *TRACKING_TASKS)
 
+
+def play_task(task: str) -> str:
+    """The variant to play of a task."""
+    return task if "-Play-" in task else task.replace("-v0", "-Play-v0")
+
+
 gymnasium.register(
     id=PLAYBACK_TASK,
     entry_point=f"{__name__}.playback:PlaybackEnv",

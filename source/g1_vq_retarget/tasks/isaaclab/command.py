@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING
+from dataclasses import MISSING, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,19 +21,13 @@ from g1_vq_retarget.errors import UserError
 from g1_vq_retarget.robot import index_by_name
 from g1_vq_retarget.tasks.isaaclab.robot import body_indices, joint_indices
 from g1_vq_retarget.tasks.mdp import observations, relative_body_poses
-from g1_vq_retarget.tasks.mdp.frames import angle_between, multiply
+from g1_vq_retarget.tasks.mdp.frames import angle_between, multiply, rotate
 from g1_vq_retarget.tasks.motion_library import MotionFrames, MotionLibrary
 from g1_vq_retarget.tasks.motion_source import load_library
 from g1_vq_retarget.tasks.sampling import MotionCursor, SamplingConfig
+from g1_vq_retarget.tasks.tracking_config import METRICS
 
 _AXES = ("x", "y", "z", "roll", "pitch", "yaw")
-_METRICS = (
-    *(f"error_{part}_{what}" for part in ("anchor", "body") for what in ("pos", "rot", "lin_vel", "ang_vel")),
-    "error_joint_pos",
-    "error_joint_vel",
-    "sampling_entropy",
-    "sampling_top1_prob",
-)
 
 
 class Bodies(NamedTuple):
@@ -50,10 +44,21 @@ class Bodies(NamedTuple):
 
 
 class RobotBodies:
-    """Bodies of a robot by the same names, read when asked for."""
+    """Bodies of a robot by the same names, read when asked for.
+
+    PhysX tells velocities of centres of mass. Isaac Lab's own of the links' origins would have it tell those centres at
+    every step, too, by way of the CPU (which cost 100 thousand steps a second 70, says Isaac Lab's pull request 966);
+    here `find_centres` reads them.
+    """
 
     def __init__(self, robot: Articulation, bodies: Tensor | int) -> None:
-        self._data, self._bodies = robot.data, bodies
+        self._robot, self._data, self._bodies = robot, robot.data, bodies
+        self.find_centres()
+
+    def find_centres(self) -> None:
+        """Read anew where the links' centres of mass are; they move when they are randomised and not otherwise."""
+        centres = self._robot.root_physx_view.get_coms().to(self._robot.device)
+        self._centres = centres[:, self._bodies, :3]
 
     @property
     def pos_w(self) -> Tensor:
@@ -65,11 +70,31 @@ class RobotBodies:
 
     @property
     def lin_vel_w(self) -> Tensor:
-        return self._data.body_link_lin_vel_w[:, self._bodies]
+        velocity = self._velocity
+        return velocity[..., :3] - torch.linalg.cross(velocity[..., 3:], rotate(self.quat_w, self._centres))
 
     @property
     def ang_vel_w(self) -> Tensor:
-        return self._data.body_link_ang_vel_w[:, self._bodies]
+        return self._velocity[..., 3:]
+
+    @property
+    def _velocity(self) -> Tensor:
+        return self._data.body_com_vel_w[:, self._bodies]
+
+
+class RobotRoot(RobotBodies):
+    """The root, where a push shows at once; among the bodies that PhysX tells of it does with the next step."""
+
+    def write(self, env_ids: Tensor, state: Tensor) -> None:
+        """Put roots (n, 13) somewhere: place, turn, and velocities of the links' origins."""
+        arm = rotate(state[:, 3:7], self._centres[env_ids])
+        velocity = state[:, 7:10] + torch.linalg.cross(state[:, 10:], arm)
+        self._robot.write_root_link_pose_to_sim(state[:, :7], env_ids)
+        self._robot.write_root_com_velocity_to_sim(torch.cat([velocity, state[:, 10:]], dim=-1), env_ids)
+
+    @property
+    def _velocity(self) -> Tensor:
+        return self._data.root_com_vel_w
 
 
 class TrackingCommand(CommandTerm):
@@ -79,9 +104,10 @@ class TrackingCommand(CommandTerm):
         robot: that follows.
         joint_ids: of the library's joints, in the simulator's order.
         library: the clips, at the environments' rate.
-        cursor: clip and frame of each environment.
-        reference: (N, L, ...) the tracked bodies where the motion has them, at each environment's place.
-        actual, actual_anchor: (N, L, ...) the tracked bodies where the robot has them, and (N, ...) its anchor.
+        cursor: clip and frame of each environment: the frame to be reached by the next step.
+        reference: (N, L, ...) the tracked bodies where the motion has them then, at each environment's place.
+        actual, actual_anchor, actual_root: (N, L, ...) the tracked bodies where the robot has them, and (N, ...) its
+            anchor and root.
         relative: the reference moved to where the robot was a step ago, as BeyondMimic has it; see
             `relative_body_poses`.
     """
@@ -90,6 +116,10 @@ class TrackingCommand(CommandTerm):
 
     def __init__(self, cfg: TrackingCommandCfg, env: ManagerBasedRLEnv) -> None:
         super().__init__(cfg, env)
+        ahead = cfg.future_frames
+        if not ahead or min(ahead) < 0:
+            raise UserError(f"env.commands.motion.future_frames: expected frames ahead, 0 for the next, not {ahead}")
+        sampling = replace(cfg.sampling)  # which is checked anew: Hydra has set its fields
         self.robot: Articulation = env.scene[cfg.asset_name]
         self.library = cfg.load_library(1 / env.step_dt, self.device)
         joints = joint_indices(self.robot, self.library.joint_names)
@@ -98,16 +128,20 @@ class TrackingCommand(CommandTerm):
         self._anchor = index_by_name(cfg.body_names, [cfg.anchor_body_name])[0]
         self.actual = RobotBodies(self.robot, torch.tensor(bodies, device=self.device))
         self.actual_anchor = RobotBodies(self.robot, bodies[self._anchor])
-        self._future = torch.tensor(cfg.future_frames, device=self.device)
-        self.cursor = MotionCursor(self.library, self.num_envs, cfg.sampling)
-        self.metrics.update({name: torch.zeros(self.num_envs, device=self.device) for name in _METRICS})
+        self.actual_root = RobotRoot(self.robot, bodies[self.library.root])
+        self._body_ids: dict[tuple[str, ...], Tensor] = {}
+        self._future = torch.tensor(ahead, device=self.device)
+        self.cursor = MotionCursor(self.library, self.num_envs, sampling)
+        # the step in which a robot was last put somewhere
+        self._placed = torch.full((self.num_envs,), -1, device=self.device)
+        self.metrics.update({name: torch.zeros(self.num_envs, device=self.device) for name in METRICS})
         self._follow()
 
     @property
     def command(self) -> Tensor:
         """(N, H * 2J) joint angles and velocities of the H frames that the policy sees, rad, rad/s."""
-        frames = self.cursor.ahead(self._future)
-        return observations.command(frames.joint_pos, frames.joint_vel)
+        frames, ahead = self.library.frames, self.cursor.ahead(self._future)
+        return observations.command(frames.joint_pos[ahead], frames.joint_vel[ahead])
 
     @property
     def frames(self) -> MotionFrames:
@@ -122,20 +156,25 @@ class TrackingCommand(CommandTerm):
     @property
     def anchor_pos_ahead_w(self) -> Tensor:
         """(N, H, 3) place of the motion's anchor in the frames that the policy sees, m."""
-        places = self.cursor.ahead(self._future).body_pos_w[:, :, self._anchor]
+        places = self.library.frames.body_pos_w[self.cursor.ahead(self._future), self._anchor]
         return places + self._env.scene.env_origins[:, None]
 
     @property
     def anchor_quat_ahead_w(self) -> Tensor:
         """(N, H, 4) its orientation there."""
-        return self.cursor.ahead(self._future).body_quat_w[:, :, self._anchor]
+        return self.library.frames.body_quat_w[self.cursor.ahead(self._future), self._anchor]
 
-    def body_ids(self, names: Sequence[str]) -> list[int]:
+    def body_ids(self, names: Sequence[str]) -> Tensor:
         """Where bodies stand among those tracked; ValueError names one that is not."""
-        return index_by_name(self.library.body_names, names)
+        key = tuple(names)
+        if key not in self._body_ids:
+            self._body_ids[key] = torch.tensor(index_by_name(self.library.body_names, names), device=self.device)
+        return self._body_ids[key]
 
     def start_at(self, env_ids: Tensor, clip: Tensor, frame: Tensor) -> None:
-        """Put robots exactly where frames of clips have them, moving as there.
+        """Put robots exactly where frames of clips have them, moving as there; after a reset of these environments.
+
+        As after every other start the reference is the next frame then, the one to be reached by the next step.
 
         Args:
             env_ids: (n,) which.
@@ -145,6 +184,7 @@ class TrackingCommand(CommandTerm):
         self._follow()
         root = self.reference.at(self.library.root)
         self._write(env_ids, torch.cat([values[env_ids] for values in root], dim=-1), *self._joints(env_ids))
+        self._go_on(env_ids)
         self._relate()
 
     def _update_metrics(self) -> None:
@@ -167,17 +207,29 @@ class TrackingCommand(CommandTerm):
 
     def _resample_command(self, env_ids: Sequence[int] | Tensor) -> None:
         ids = torch.arange(self.num_envs, device=self.device)[env_ids]
+        if len(ids) == self.num_envs:  # as at the beginning, behind what is randomised at startup
+            for bodies in (self.actual, self.actual_anchor, self.actual_root):
+                bodies.find_centres()
         self.cursor.restart(ids, self._env.termination_manager.terminated[ids])
         self._follow()
         self._place(ids)
+        self._go_on(ids)
         self._relate()
+        self._placed[ids] = self._env.common_step_counter
 
     def _update_command(self) -> None:
-        ended = self.cursor.advance()
+        # who was put somewhere within this step has gone on already; a reset from outside is in the step before
+        ended = self.cursor.advance(self._placed < self._env.common_step_counter)
         self._follow()
         if len(ended):
             self._place(ended)
+            self._go_on(ended)
         self._relate()
+
+    def _go_on(self, placed: Tensor) -> None:
+        """Have those who were put on a frame follow the next."""
+        self.cursor.frame[placed] += 1
+        self._follow()
 
     def _follow(self) -> None:
         self._frames = frames = self.cursor.now()
@@ -213,9 +265,8 @@ class TrackingCommand(CommandTerm):
         return lower + (upper - lower) * torch.rand(count, len(_AXES), device=self.device)
 
     def _write(self, env_ids: Tensor, root: Tensor, joint_pos: Tensor, joint_vel: Tensor) -> None:
-        # the link's state, since the plain one is with the velocity of the centre of mass; joints come second, since
-        # writing them has Isaac Lab read the bodies anew
-        self.robot.write_root_link_state_to_sim(root, env_ids)
+        # joints come second, since writing them has Isaac Lab read the bodies anew
+        self.actual_root.write(env_ids, root)
         self.robot.write_joint_state_to_sim(joint_pos, joint_vel, joint_ids=self.joint_ids, env_ids=env_ids)
 
     def _set_debug_vis_impl(self, debug_vis: bool) -> None:
@@ -270,12 +321,8 @@ class TrackingCommandCfg(CommandTermCfg):
         """The clips that it names, at a rate.
 
         Raises:
-            UserError: as of `motion_source.load_library`; nothing named.
+            UserError: as of `motion_source.load_library`.
         """
-        if not self.motion:
-            raise UserError(
-                "--motion is needed: a file or folder of robot motion, or a trained model with --from-tokens"
-            )
         return load_library(
             [Path(path) for path in self.motion],
             round(fps, 6),

@@ -10,6 +10,7 @@ import torch
 from isaaclab.actuators import ImplicitActuator
 from isaaclab.envs import ManagerBasedRLEnv
 from isaaclab.envs.mdp import JointPositionAction
+from isaaclab_rl.rsl_rl import RslRlVecEnvWrapper
 from torch import Tensor, nn
 
 from g1_vq_retarget.errors import UserError
@@ -71,6 +72,8 @@ def deployment_of(env: ManagerBasedRLEnv, task: str) -> Deployment:
     library, robot = command.library, command.robot
     if tuple(action._joint_names) != library.joint_names:
         raise UserError(f"{task}: acts on other joints than it tracks: that cannot be exported")
+    if action.cfg.clip is not None:
+        raise UserError(f"{task}: clips the joints' targets (env.actions.joint_pos.clip): that cannot be exported")
     gains = {
         name: (float(actuator.stiffness[0, at]), float(actuator.damping[0, at]), float(actuator.effort_limit[0, at]))
         for actuator in robot.actuators.values()
@@ -101,7 +104,7 @@ def deployment_of(env: ManagerBasedRLEnv, task: str) -> Deployment:
     )
 
 
-def export_policy(policy: Any, env: ManagerBasedRLEnv, task: str, folder: Path) -> Deployment:
+def export_policy(policy: Any, env: RslRlVecEnvWrapper, task: str, folder: Path) -> Deployment:
     """Write `policy.onnx`, `policy.pt` and `deploy.yaml` into a new folder, and verify what came.
 
     Args:
@@ -111,9 +114,11 @@ def export_policy(policy: Any, env: ManagerBasedRLEnv, task: str, folder: Path) 
         folder: to be made.
 
     Raises:
-        UserError: as of `deployment_of` and `export_onnx`; something else stands there.
+        UserError: as of `deployment_of` and `export_onnx`; actions are clipped; something else stands there.
     """
-    deployment = deployment_of(env, task)
+    if env.clip_actions is not None:
+        raise UserError(f"{task}: clips actions (agent.clip_actions): that cannot be exported")
+    deployment = deployment_of(env.unwrapped, task)
     network = DeployedPolicy(policy).eval()
     with replacing_folder(folder) as temporary:
         export_onnx(network, deployment, temporary / POLICY)
@@ -128,7 +133,10 @@ def _observed(env: ManagerBasedRLEnv, task: str) -> list[Observed]:
     manager, parts = env.observation_manager, []
     names, sizes = manager.active_terms["policy"], manager.group_obs_term_dim["policy"]
     for name, size, cfg in zip(names, sizes, manager._group_obs_term_cfgs["policy"], strict=True):
-        if cfg.history_length or cfg.clip is not None or not isinstance(cfg.scale, float | int | None):
-            raise UserError(f"{task}: shows the policy '{name}' clipped, with a history or scales: cannot be exported")
+        plain = not cfg.history_length and cfg.clip is None and not cfg.modifiers
+        if not plain or not isinstance(cfg.scale, float | int | None):
+            raise UserError(
+                f"{task}: shows the policy '{name}' modified, clipped, with a history or scales: cannot be exported"
+            )
         parts.append(Observed(name, int(np.prod(size)), 1.0 if cfg.scale is None else float(cfg.scale)))
     return parts

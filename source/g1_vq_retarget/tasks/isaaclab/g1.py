@@ -28,11 +28,7 @@ class G1FlatTrackingEnvCfg(TrackingEnvCfg):
         command = self.commands.motion
         command.joint_names, command.body_names = joints, list(robot.tracked)
         command.anchor_body_name = robot.anchor
-        policy, critic = self.observations.policy, self.observations.critic
-        for term in (policy.joint_pos, policy.joint_vel, critic.joint_pos, critic.joint_vel):
-            term.params["asset_cfg"].joint_names = list(joints)
-        self.rewards.joint_limit.params["asset_cfg"].joint_names = list(joints)
-        self.events.joint_offsets.params["asset_cfg"].joint_names = list(joints)
+        self.events.joint_offsets.params["asset_cfg"].joint_names = joints
         self.events.base_com.params["asset_cfg"].body_names = [robot.anchor]
         ends = [*robot.feet, *robot.hands]
         self.terminations.ee_body_pos.params["body_names"] = ends

@@ -15,8 +15,6 @@ from torch import Tensor
 from g1_vq_retarget.tasks.isaaclab.command import TrackingCommand
 from g1_vq_retarget.tasks.mdp import observations, rewards, terminations
 
-_ROBOT = SceneEntityCfg("robot")
-
 
 def tracking(env: ManagerBasedRLEnv, command_name: str) -> TrackingCommand:
     """The command term of that name."""
@@ -54,23 +52,25 @@ def robot_body_ori_b(env: ManagerBasedRLEnv, command_name: str) -> Tensor:
     return observations.robot_body_ori_b(term.actual_anchor.quat_w, term.actual.quat_w)
 
 
-def base_lin_vel(env: ManagerBasedEnv, asset_cfg: SceneEntityCfg = _ROBOT) -> Tensor:
-    data = _robot(env, asset_cfg).data
-    return observations.base_lin_vel(data.root_link_quat_w, data.root_link_lin_vel_w)
+def base_lin_vel(env: ManagerBasedRLEnv, command_name: str) -> Tensor:
+    root = tracking(env, command_name).actual_root
+    return observations.base_lin_vel(root.quat_w, root.lin_vel_w)
 
 
-def base_ang_vel(env: ManagerBasedEnv, asset_cfg: SceneEntityCfg = _ROBOT) -> Tensor:
-    data = _robot(env, asset_cfg).data
-    return observations.base_ang_vel(data.root_link_quat_w, data.root_link_ang_vel_w)
+def base_ang_vel(env: ManagerBasedRLEnv, command_name: str) -> Tensor:
+    root = tracking(env, command_name).actual_root
+    return observations.base_ang_vel(root.quat_w, root.ang_vel_w)
 
 
-def joint_pos(env: ManagerBasedEnv, asset_cfg: SceneEntityCfg) -> Tensor:
-    data, ids = _robot(env, asset_cfg).data, asset_cfg.joint_ids
+def joint_pos(env: ManagerBasedRLEnv, command_name: str) -> Tensor:
+    term = tracking(env, command_name)
+    data, ids = term.robot.data, term.joint_ids
     return observations.joint_pos_rel(data.joint_pos[:, ids], data.default_joint_pos[:, ids])
 
 
-def joint_vel(env: ManagerBasedEnv, asset_cfg: SceneEntityCfg) -> Tensor:
-    data, ids = _robot(env, asset_cfg).data, asset_cfg.joint_ids
+def joint_vel(env: ManagerBasedRLEnv, command_name: str) -> Tensor:
+    term = tracking(env, command_name)
+    data, ids = term.robot.data, term.joint_ids
     return observations.joint_vel_rel(data.joint_vel[:, ids], data.default_joint_vel[:, ids])
 
 
@@ -115,8 +115,9 @@ def action_rate_l2(env: ManagerBasedRLEnv) -> Tensor:
     return rewards.action_rate_l2(env.action_manager.action, env.action_manager.prev_action)
 
 
-def joint_pos_limits(env: ManagerBasedRLEnv, asset_cfg: SceneEntityCfg) -> Tensor:
-    data, ids = _robot(env, asset_cfg).data, asset_cfg.joint_ids
+def joint_pos_limits(env: ManagerBasedRLEnv, command_name: str) -> Tensor:
+    term = tracking(env, command_name)
+    data, ids = term.robot.data, term.joint_ids
     return rewards.joint_pos_limits(data.joint_pos[:, ids], data.soft_joint_pos_limits[:, ids])
 
 
@@ -162,17 +163,13 @@ def offset_joint_defaults(
 
     BeyondMimic's `randomize_joint_default_pos`.
     """
-    robot, ids = _robot(env, asset_cfg), asset_cfg.joint_ids
+    robot: Articulation = env.scene[asset_cfg.name]
     action = env.action_manager.get_term(action_name)
     assert isinstance(action, JointPositionAction)
     if env_ids is None:
         env_ids = torch.arange(env.num_envs, device=env.device)
     default = robot.data.default_joint_pos
-    columns = torch.arange(robot.num_joints, device=env.device)[ids]
+    columns = torch.arange(robot.num_joints, device=env.device)[asset_cfg.joint_ids]
     shape = (len(env_ids), len(columns))
     default[env_ids[:, None], columns] += torch.empty(shape, device=env.device).uniform_(*offset_range)
     action._offset[env_ids] = default[env_ids][:, action._joint_ids]  # which it has copied, and shows nowhere else
-
-
-def _robot(env: ManagerBasedEnv, asset_cfg: SceneEntityCfg) -> Articulation:
-    return env.scene[asset_cfg.name]

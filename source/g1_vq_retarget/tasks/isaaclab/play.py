@@ -13,7 +13,7 @@ from isaaclab_rl.rsl_rl import RslRlVecEnvWrapper
 from torch import Tensor
 
 from g1_vq_retarget.tasks.isaaclab.export import export_policy
-from g1_vq_retarget.tasks.isaaclab.runs import TrackingRunner, checkpoint_of, configured, follow, take_over_motion
+from g1_vq_retarget.tasks.isaaclab.runs import TrackingRunner, checkpoint_of, configured, follow
 
 
 def play(args: argparse.Namespace, overrides: Sequence[str], app: Any) -> None:
@@ -22,7 +22,6 @@ def play(args: argparse.Namespace, overrides: Sequence[str], app: Any) -> None:
     Raises:
         UserError: flags, overrides, motion or a checkpoint that cannot be.
     """
-    take_over_motion(args)
     env_cfg, agent = configured(args.task, overrides)
     follow(env_cfg, args)
     if args.num_envs is not None:
@@ -43,7 +42,7 @@ def play(args: argparse.Namespace, overrides: Sequence[str], app: Any) -> None:
             runner.load(str(checkpoint_of(Path(args.checkpoint))), load_optimizer=False)
             policy = runner.get_inference_policy(agent.device)
             if args.export is not None:
-                export_policy(runner.alg.policy, wrapped.unwrapped, args.task, Path(args.export))
+                export_policy(runner.alg.policy, wrapped, args.task, Path(args.export))
                 print(f"wrote {args.export}")
         steps = args.video_length if args.video else args.steps
         print(show(wrapped, policy, app, steps))

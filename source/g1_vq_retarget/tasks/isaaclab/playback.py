@@ -22,12 +22,8 @@ from torch import Tensor
 
 from g1_vq_retarget.errors import UserError
 from g1_vq_retarget.tasks.isaaclab.robot import ghost_cfg, joint_indices
-from g1_vq_retarget.tasks.playback import ROBOTS, Playback
+from g1_vq_retarget.tasks.playback import BONE_RADIUS, HUMAN_COLOUR, JOINT_RADIUS, ROBOT_COLOURS, ROBOTS, Playback
 
-JOINT_RADIUS, BONE_RADIUS = 0.03, 0.018
-# As in the other views.
-_COLOURS = {"truth": (0.33, 0.33, 0.33), "model": (0.84, 0.37, 0.0)}
-_HUMAN = (0.0, 0.45, 0.7)
 # Prototypes of the human's markers, by their place in the configuration.
 _JOINT, _BONE = 0, 1
 
@@ -37,7 +33,7 @@ class PlaybackCommand(CommandTerm):
 
     Attributes:
         playbacks: what is played; environment i shows the one of number i, and after the last again the first.
-        time: (N,) s since the reset, for each environment.
+        frame: (N,) int64, frames since the reset, for each environment.
     """
 
     cfg: PlaybackCommandCfg
@@ -51,7 +47,7 @@ class PlaybackCommand(CommandTerm):
                 f"{cfg.files[0]}: has {rate:g} frames a second, the environment takes {1 / env.step_dt:g} steps; "
                 "use PlaybackEnvCfg.show, which sets the rate"
             )
-        self.time = torch.zeros(self.num_envs, device=self.device)
+        self.frame = torch.zeros(self.num_envs, dtype=torch.long, device=self.device)
         self._robots: dict[str, Articulation] = {name: env.scene[name] for name in ROBOTS}
         self._joints = {
             name: torch.tensor(joint_indices(robot, self.playbacks[0].joint_names), device=self.device)
@@ -61,14 +57,14 @@ class PlaybackCommand(CommandTerm):
     @property
     def command(self) -> Tensor:
         """(N, 1) the time, s."""
-        return self.time[:, None]
+        return self.frame[:, None] * self._env.step_dt
 
     @property
     def shown(self) -> list[tuple[Playback, int]]:
         """The playback and its frame of each environment."""
         several = self.playbacks
         each = (several[number % len(several)] for number in range(self.num_envs))
-        return [(playback, playback.frame_at(time)) for playback, time in zip(each, self.time.tolist(), strict=True)]
+        return [(playback, frame % len(playback)) for playback, frame in zip(each, self.frame.tolist(), strict=True)]
 
     def show(self) -> None:
         """Put robots and markers where they are now."""
@@ -82,7 +78,7 @@ class PlaybackCommand(CommandTerm):
                 for part in ("root_pos_w", "root_quat_w", "joint_pos")
             )
             still = torch.zeros(self.num_envs, 6, device=self.device)
-            robot.write_root_link_state_to_sim(torch.cat([place + origins, turn, still], dim=1))
+            robot.write_root_state_to_sim(torch.cat([place + origins, turn, still], dim=1))
             robot.write_joint_state_to_sim(joints, torch.zeros_like(joints), joint_ids=self._joints[name])
         if hasattr(self, "_markers"):
             self._mark_humans()
@@ -114,10 +110,10 @@ class PlaybackCommand(CommandTerm):
         pass
 
     def _resample_command(self, env_ids: Any) -> None:
-        self.time[env_ids] = 0.0
+        self.frame[env_ids] = 0
 
     def _update_command(self) -> None:
-        self.time += self._env.step_dt
+        self.frame += 1
 
     def _set_debug_vis_impl(self, debug_vis: bool) -> None:
         if debug_vis and not hasattr(self, "_markers"):
@@ -140,10 +136,10 @@ class PlaybackCommandCfg(CommandTermCfg):
         prim_path="/Visuals/human",
         markers={
             "joint": sim_utils.SphereCfg(
-                radius=JOINT_RADIUS, visual_material=sim_utils.PreviewSurfaceCfg(diffuse_color=_HUMAN)
+                radius=JOINT_RADIUS, visual_material=sim_utils.PreviewSurfaceCfg(diffuse_color=HUMAN_COLOUR)
             ),
             "bone": sim_utils.CylinderCfg(
-                radius=BONE_RADIUS, height=1.0, visual_material=sim_utils.PreviewSurfaceCfg(diffuse_color=_HUMAN)
+                radius=BONE_RADIUS, height=1.0, visual_material=sim_utils.PreviewSurfaceCfg(diffuse_color=HUMAN_COLOUR)
             ),
         },
     )
@@ -173,8 +169,8 @@ class PlaybackSceneCfg(InteractiveSceneCfg):
 
     ground = AssetBaseCfg(prim_path="/World/ground", spawn=sim_utils.GroundPlaneCfg())
     light = AssetBaseCfg(prim_path="/World/light", spawn=sim_utils.DomeLightCfg(intensity=750.0))
-    truth: ArticulationCfg = ghost_cfg("{ENV_REGEX_NS}/Truth", _COLOURS["truth"])
-    model: ArticulationCfg = ghost_cfg("{ENV_REGEX_NS}/Model", _COLOURS["model"])
+    truth: ArticulationCfg = ghost_cfg("{ENV_REGEX_NS}/Truth", ROBOT_COLOURS["truth"])
+    model: ArticulationCfg = ghost_cfg("{ENV_REGEX_NS}/Model", ROBOT_COLOURS["model"])
 
 
 @configclass
@@ -235,7 +231,7 @@ class PlaybackEnvCfg(ManagerBasedRLEnvCfg):
         if urdf:
             for name in ROBOTS:
                 robot = getattr(self.scene, name)
-                setattr(self.scene, name, ghost_cfg(robot.prim_path, _COLOURS[name], urdf))
+                setattr(self.scene, name, ghost_cfg(robot.prim_path, ROBOT_COLOURS[name], urdf))
         self.sim.dt = 1 / self.commands.motion.load()[0].fps
 
 

@@ -6,7 +6,6 @@ off, it stands turned by 90°, arms are held a hundred times too stiffly, and it
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as ET
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -17,9 +16,9 @@ from isaaclab.sim.converters import UrdfConverterCfg
 from isaaclab_assets.robots.unitree import G1_29DOF_CFG
 
 from g1_vq_retarget.errors import UserError
-from g1_vq_retarget.files import existing_file
 from g1_vq_retarget.robot import Joint, RobotModel, load_robot
 from g1_vq_retarget.tasks.gains import gains_of
+from g1_vq_retarget.tasks.isaaclab.urdf import checked_urdf
 
 # Of Dex3 hands, in Isaac's asset.
 HANDS = [".*_hand_.*"]
@@ -30,7 +29,8 @@ def g1_cfg(urdf: str | Path | None = None, prim_path: str = "{ENV_REGEX_NS}/Robo
     """A G1 whose gains follow from its motors (see `gains`), in this package's default pose.
 
     Args:
-        urdf: of a G1 with these 29 joints and no other; by default Isaac's asset, which is downloaded when spawned.
+        urdf: of a G1 with these 29 joints and no other; by default Isaac's asset, which is downloaded when spawned, and
+            whose limbs go through one another, as Isaac Lab has it.
         prim_path: where it stands.
 
     Raises:
@@ -42,9 +42,8 @@ def g1_cfg(urdf: str | Path | None = None, prim_path: str = "{ENV_REGEX_NS}/Robo
         spawn = G1_29DOF_CFG.spawn.copy()  # type: ignore[union-attr]
     else:
         hands = {}
-        spawn = _urdf_cfg(_checked(Path(urdf), robot))
+        spawn = _urdf_cfg(checked_urdf(urdf))
     spawn.activate_contact_sensors = True
-    spawn.articulation_props.enabled_self_collisions = True
     return ArticulationCfg(
         prim_path=prim_path,
         spawn=spawn,
@@ -122,7 +121,9 @@ def _by_joint(robot: RobotModel, value: Callable[[Joint], float]) -> dict[str, f
 
 
 def _urdf_cfg(path: Path) -> sim_utils.UrdfFileCfg:
-    """As BeyondMimic spawns it; the actuators' gains stand in the place of the file's."""
+    """As BeyondMimic spawns it, which collides with itself; the actuators' gains stand in the place of the file's."""
+    articulation = G1_29DOF_CFG.spawn.articulation_props.copy()  # type: ignore[union-attr]
+    articulation.enabled_self_collisions = True
     return sim_utils.UrdfFileCfg(
         asset_path=str(path.resolve()),
         fix_base=False,
@@ -131,20 +132,5 @@ def _urdf_cfg(path: Path) -> sim_utils.UrdfFileCfg:
             gains=UrdfConverterCfg.JointDriveCfg.PDGainsCfg(stiffness=0.0, damping=0.0)
         ),
         rigid_props=G1_29DOF_CFG.spawn.rigid_props.copy(),  # type: ignore[union-attr]
-        articulation_props=G1_29DOF_CFG.spawn.articulation_props.copy(),  # type: ignore[union-attr]
+        articulation_props=articulation,
     )
-
-
-def _checked(path: Path, robot: RobotModel) -> Path:
-    """The file, if its joints that move are the robot's."""
-    try:
-        joints = ET.parse(existing_file(path)).getroot().findall("joint")
-    except ET.ParseError as error:
-        raise UserError(f"{path}: not a URDF ({error})") from error
-    moving = {joint.get("name") for joint in joints if joint.get("type") != "fixed"}
-    missing = [name for name in robot.joint_names if name not in moving]
-    more = sorted(str(name) for name in moving - set(robot.joint_names))
-    if missing or more:
-        told = f"lacks {', '.join(missing)}" if missing else f"also moves {', '.join(more)}"
-        raise UserError(f"{path}: {told}; expected the {len(robot.joints)} joints of {robot.title} (g1_29dof_rev_1_0)")
-    return path

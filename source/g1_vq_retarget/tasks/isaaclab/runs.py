@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
-import pickle
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,17 +21,15 @@ from rsl_rl.runners import OnPolicyRunner
 from g1_vq_retarget.errors import UserError
 from g1_vq_retarget.files import existing_file, replacing
 from g1_vq_retarget.tasks.isaaclab.command import TrackingCommand
-from g1_vq_retarget.tasks.isaaclab.launch import RUNS
+from g1_vq_retarget.tasks.isaaclab.flags import RUNS, save_flags
 from g1_vq_retarget.tasks.isaaclab.playback import PlaybackEnvCfg
 from g1_vq_retarget.tasks.isaaclab.robot import g1_cfg
 from g1_vq_retarget.tasks.motion_library import MotionLibrary
 from g1_vq_retarget.tasks.tracking_config import checkpoints
-from g1_vq_retarget.training.run_folder import write_origin, write_text
+from g1_vq_retarget.tasks.tracking_run import FAILED, reading_checkpoint, with_failures, write_manifest
+from g1_vq_retarget.training.run_folder import write_origin
 
-MOTION, MANIFEST = "params/motion.json", "motion_manifest.json"
-# Of the counts of failures, in a checkpoint beside the networks.
-FAILED = "sampling_failed"
-_FLAGS = ("motion", "from_tokens", "motion_fps", "urdf")
+_SCRIPT = "scripts/rsl_rl/train.py"
 
 
 class TrackingRunner(OnPolicyRunner):
@@ -48,9 +44,8 @@ class TrackingRunner(OnPolicyRunner):
 
     def save(self, path: str, infos: dict | None = None) -> None:
         """Write a checkpoint."""
-        infos = (infos or {}) | {FAILED: self.command.cursor.sampler.failed.cpu()}
         with replacing(path) as temporary:
-            super().save(str(temporary), infos)
+            super().save(str(temporary), with_failures(infos, self.command.cursor.sampler))
 
     def load(self, path: str, load_optimizer: bool = True, map_location: str | None = None) -> dict:
         """Take over what a checkpoint holds.
@@ -62,13 +57,10 @@ class TrackingRunner(OnPolicyRunner):
             UserError: no checkpoint of a policy, or one for other observations.
         """
         place = map_location or self.device
-        try:
-            torch.load(existing_file(path), map_location=place, weights_only=True)  # rsl_rl's own reading runs code
+        with reading_checkpoint(path, _SCRIPT):
+            # rsl_rl's own reading runs code, so this is first
+            torch.load(existing_file(path), map_location=place, weights_only=True)["infos"][FAILED]
             return super().load(path, load_optimizer, place)
-        except (pickle.UnpicklingError, EOFError, KeyError, TypeError) as error:
-            raise UserError(f"{path}: not a checkpoint of scripts/rsl_rl/train.py ({type(error).__name__})") from error
-        except RuntimeError as error:
-            raise UserError(f"{path}: damaged, or of a policy that observes something else ({error})") from error
 
 
 def configured(task: str, overrides: Sequence[str] = ()) -> tuple[Any, Any]:
@@ -89,13 +81,13 @@ def configured(task: str, overrides: Sequence[str] = ()) -> tuple[Any, Any]:
         if agent_cfg is not None:
             agent_cfg.from_dict(values["agent"])  # type: ignore[union-attr]
     except (HydraException, KeyError, ValueError, TypeError) as error:
-        reason = str(error).strip("'\"").splitlines()[0]
+        reason = (str(error).strip("'\"").splitlines() or [type(error).__name__])[0]
         raise UserError(f"{' '.join(overrides)}: {reason}") from error
     return env_cfg, agent_cfg
 
 
 def follow(env_cfg: Any, args: argparse.Namespace) -> None:
-    """Have environments follow what the flags name (see `launch.add_motion_flags`), by the robot that they name.
+    """Have environments follow what the flags name (see `flags.add_motion_flags`), by the robot that they name.
 
     Raises:
         UserError: a URDF that is not there, or of another robot; no playbacks of one rate, of the playback.
@@ -120,40 +112,21 @@ def checkpoint_of(path: Path) -> Path:
         return existing_file(path)
     found = checkpoints(path)
     if not found:
-        raise UserError(f"{path}: holds no model_*.pt; scripts/rsl_rl/train.py writes them below {RUNS}")
+        raise UserError(f"{path}: holds no model_*.pt; {_SCRIPT} writes them below {RUNS}")
     return found[max(found)]
 
 
 def open_run(
-    folder: Path, env_cfg: ManagerBasedRLEnvCfg, agent: Any, args: argparse.Namespace, library: MotionLibrary
+    folder: Path,
+    env_cfg: ManagerBasedRLEnvCfg,
+    agent: Any,
+    args: argparse.Namespace,
+    overrides: Sequence[str],
+    library: MotionLibrary,
 ) -> None:
     """Write down what is about to be done."""
     for name, values in (("env", env_cfg), ("agent", agent)):
         dump_yaml(str(folder / "params" / f"{name}.yaml"), values.to_dict() if hasattr(values, "to_dict") else values)
-    write_text(folder / MOTION, json.dumps({flag: getattr(args, flag) for flag in _FLAGS}, indent=1))
-    manifest = {
-        "motion": library.summary(),
-        "licences": library.licences,
-        "fps": library.fps,
-        "clips": [
-            {"name": name, "frames": frames, "source_fps": fps}
-            for name, frames, fps in zip(library.names, library.length.tolist(), library.source_fps, strict=True)
-        ],
-    }
-    write_text(folder / MANIFEST, json.dumps(manifest, indent=1))
+    save_flags(folder, args, overrides)
+    write_manifest(folder, library)
     write_origin(folder, ("isaaclab", "rsl-rl-lib", "gymnasium"))
-
-
-def take_over_motion(args: argparse.Namespace) -> None:
-    """What a policy was trained on, where the flags name no motion.
-
-    Raises:
-        UserError: the policy's run tells none.
-    """
-    if args.motion or args.checkpoint is None:
-        return
-    folder = Path(args.checkpoint)
-    told = json.loads(existing_file((folder if folder.is_dir() else folder.parent) / MOTION).read_text("utf-8"))
-    for flag in _FLAGS:
-        if not getattr(args, flag):
-            setattr(args, flag, told[flag])

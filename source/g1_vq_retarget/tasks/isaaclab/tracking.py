@@ -40,11 +40,6 @@ VELOCITY_RANGE = {
 _MOTION = {"command_name": "motion"}
 
 
-def _joints() -> SceneEntityCfg:
-    """The joints that the policy moves, in its order; the robot's configuration names them."""
-    return SceneEntityCfg("robot", joint_names=[".*"], preserve_order=True)
-
-
 def _reward(name: str, function: Callable[..., Any], **params: Any) -> RewardTermCfg:
     preset = BEYONDMIMIC.rewards[name]
     return RewardTermCfg(func=function, weight=preset.weight, params={**params, **preset.params})
@@ -126,10 +121,10 @@ class ObservationsCfg:
         command = _seen("command", mdp.command, **_MOTION)
         motion_anchor_pos_b = _seen("motion_anchor_pos_b", mdp.motion_anchor_pos_b, **_MOTION)
         motion_anchor_ori_b = _seen("motion_anchor_ori_b", mdp.motion_anchor_ori_b, **_MOTION)
-        base_lin_vel = _seen("base_lin_vel", mdp.base_lin_vel)
-        base_ang_vel = _seen("base_ang_vel", mdp.base_ang_vel)
-        joint_pos = _seen("joint_pos", mdp.joint_pos, asset_cfg=_joints())
-        joint_vel = _seen("joint_vel", mdp.joint_vel, asset_cfg=_joints())
+        base_lin_vel = _seen("base_lin_vel", mdp.base_lin_vel, **_MOTION)
+        base_ang_vel = _seen("base_ang_vel", mdp.base_ang_vel, **_MOTION)
+        joint_pos = _seen("joint_pos", mdp.joint_pos, **_MOTION)
+        joint_vel = _seen("joint_vel", mdp.joint_vel, **_MOTION)
         actions = _seen("actions", mdp.actions)
 
         def __post_init__(self) -> None:
@@ -145,10 +140,10 @@ class ObservationsCfg:
         motion_anchor_ori_b = ObservationTermCfg(func=mdp.motion_anchor_ori_b, params=_MOTION)
         body_pos = ObservationTermCfg(func=mdp.robot_body_pos_b, params=_MOTION)
         body_ori = ObservationTermCfg(func=mdp.robot_body_ori_b, params=_MOTION)
-        base_lin_vel = ObservationTermCfg(func=mdp.base_lin_vel)
-        base_ang_vel = ObservationTermCfg(func=mdp.base_ang_vel)
-        joint_pos = ObservationTermCfg(func=mdp.joint_pos, params={"asset_cfg": _joints()})
-        joint_vel = ObservationTermCfg(func=mdp.joint_vel, params={"asset_cfg": _joints()})
+        base_lin_vel = ObservationTermCfg(func=mdp.base_lin_vel, params=_MOTION)
+        base_ang_vel = ObservationTermCfg(func=mdp.base_ang_vel, params=_MOTION)
+        joint_pos = ObservationTermCfg(func=mdp.joint_pos, params=_MOTION)
+        joint_vel = ObservationTermCfg(func=mdp.joint_vel, params=_MOTION)
         actions = ObservationTermCfg(func=mdp.actions)
 
         def __post_init__(self) -> None:
@@ -177,7 +172,11 @@ class EventsCfg:
     joint_offsets = EventTermCfg(
         func=mdp.offset_joint_defaults,
         mode="startup",
-        params={"asset_cfg": _joints(), "offset_range": (-0.01, 0.01), "action_name": "joint_pos"},
+        params={
+            "asset_cfg": SceneEntityCfg("robot", joint_names=[".*"]),
+            "offset_range": (-0.01, 0.01),
+            "action_name": "joint_pos",
+        },
     )
     base_com = EventTermCfg(
         func=isaac_mdp.randomize_rigid_body_com,
@@ -210,7 +209,7 @@ class RewardsCfg:
     motion_body_lin_vel = _reward("motion_body_lin_vel", mdp.motion_global_body_linear_velocity_error_exp, **_MOTION)
     motion_body_ang_vel = _reward("motion_body_ang_vel", mdp.motion_global_body_angular_velocity_error_exp, **_MOTION)
     action_rate_l2 = _reward("action_rate_l2", mdp.action_rate_l2)
-    joint_limit = _reward("joint_limit", mdp.joint_pos_limits, asset_cfg=_joints())
+    joint_limit = _reward("joint_limit", mdp.joint_pos_limits, **_MOTION)
     undesired_contacts = _reward(
         "undesired_contacts",
         mdp.undesired_contacts,

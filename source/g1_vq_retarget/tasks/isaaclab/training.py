@@ -12,15 +12,9 @@ import gymnasium
 import torch
 from isaaclab_rl.rsl_rl import RslRlVecEnvWrapper
 
-from g1_vq_retarget.tasks.isaaclab.launch import RUNS
-from g1_vq_retarget.tasks.isaaclab.runs import (
-    FAILED,
-    TrackingRunner,
-    checkpoint_of,
-    configured,
-    follow,
-    open_run,
-)
+from g1_vq_retarget.tasks.isaaclab.flags import RUNS
+from g1_vq_retarget.tasks.isaaclab.runs import TrackingRunner, checkpoint_of, configured, follow, open_run
+from g1_vq_retarget.tasks.tracking_run import FAILED
 from g1_vq_retarget.training.run_folder import is_first_process
 
 
@@ -28,7 +22,7 @@ def train(args: argparse.Namespace, overrides: Sequence[str], launcher: Any = No
     """Train until the iterations are over.
 
     Args:
-        args: flags of `launch.add_training_flags` and `add_motion_flags`, and Isaac Lab's `device`.
+        args: flags of `flags.add_training_flags` and `add_motion_flags`, and Isaac Lab's `device`.
         overrides: in Hydra's way.
         launcher: AppLauncher, for `--distributed`.
 
@@ -66,7 +60,7 @@ def train(args: argparse.Namespace, overrides: Sequence[str], launcher: Any = No
             video_length=args.video_length,
             disable_logger=True,
         )
-    wrapped = RslRlVecEnvWrapper(env, clip_actions=agent.clip_actions)
+    wrapped, runner = RslRlVecEnvWrapper(env, clip_actions=agent.clip_actions), None
     try:
         runner = TrackingRunner(wrapped, agent.to_dict(), log_dir=str(folder), device=agent.device)
         command = runner.command
@@ -76,10 +70,12 @@ def train(args: argparse.Namespace, overrides: Sequence[str], launcher: Any = No
             if failed.shape == command.cursor.sampler.failed.shape:  # else it goes on with other motion
                 command.cursor.sampler.failed.copy_(failed)
         if is_first_process():
-            open_run(folder, env_cfg, agent, args, command.library)
+            open_run(folder, env_cfg, agent, args, overrides, command.library)
             print(f"[INFO] {command.library.summary()}")
         runner.learn(agent.max_iterations, init_at_random_ep_len=True)
     finally:
+        if runner is not None and runner.writer is not None:
+            runner.writer.close()  # rsl_rl leaves the last figures unwritten, and Isaac Sim's end comes at once
         wrapped.close()
     return folder
 

@@ -14,20 +14,11 @@ from mjlab.tasks.tracking.mdp import MotionCommand, MotionCommandCfg
 from mjlab.tasks.tracking.mdp.commands import MotionLoader
 from torch import Tensor
 
-from g1_vq_retarget.errors import UserError
 from g1_vq_retarget.tasks.mdp import observations
 from g1_vq_retarget.tasks.motion_library import MotionLibrary
 from g1_vq_retarget.tasks.motion_source import load_library
 from g1_vq_retarget.tasks.sampling import MotionCursor, SamplingConfig
-
-# What is logged for each environment, as by mjlab.
-_METRICS = (
-    *(f"error_{part}_{what}" for part in ("anchor", "body") for what in ("pos", "rot", "lin_vel", "ang_vel")),
-    "error_joint_pos",
-    "error_joint_vel",
-    "sampling_entropy",
-    "sampling_top1_prob",
-)
+from g1_vq_retarget.tasks.tracking_config import METRICS
 
 
 class _Frames(MotionLoader):
@@ -79,7 +70,7 @@ class TrackingCommand(MotionCommand):
         )
         self.time_steps = torch.zeros(self.num_envs, dtype=torch.long, device=self.device)
         self.body_pos_relative_w, self.body_quat_relative_w = self.body_pos_w, self.body_quat_w
-        self.metrics.update({name: torch.zeros(self.num_envs, device=self.device) for name in _METRICS})
+        self.metrics.update({name: torch.zeros(self.num_envs, device=self.device) for name in METRICS})
         self._future = torch.tensor(cfg.future_frames, device=self.device)
         # mjlab's, of how it draws the motion
         self._ghost_model = None
@@ -89,25 +80,25 @@ class TrackingCommand(MotionCommand):
     @property
     def command(self) -> Tensor:
         """(N, H * 2J) joint angles and velocities of the H frames that the policy sees, rad, rad/s."""
-        frames = self._frames_ahead()
+        frames = self.cursor.ahead(self._future)
         return observations.command(self.motion.joint_pos[frames], self.motion.joint_vel[frames])
 
     @property
     def anchor_pos_ahead_w(self) -> Tensor:
         """(N, H, 3) place of the anchor in those frames, m."""
-        places = self.motion.body_pos_w[self._frames_ahead(), self.motion_anchor_body_index]
+        places = self.motion.body_pos_w[self.cursor.ahead(self._future), self.motion_anchor_body_index]
         return places + self._env.scene.env_origins[:, None]
 
     @property
     def anchor_quat_ahead_w(self) -> Tensor:
         """(N, H, 4) its orientation there."""
-        return self.motion.body_quat_w[self._frames_ahead(), self.motion_anchor_body_index]
+        return self.motion.body_quat_w[self.cursor.ahead(self._future), self.motion_anchor_body_index]
 
     @property
     def token_embedding(self) -> Tensor:
         """(N, H * D) the quantized latents that those frames were decoded from."""
         assert self.library.embedding is not None, "the configuration does not ask for the embedding"
-        return self.library.embedding[self._frames_ahead()].flatten(1)
+        return self.library.embedding[self.cursor.ahead(self._future)].flatten(1)
 
     @property
     def frames_left(self) -> Tensor:
@@ -152,6 +143,8 @@ class TrackingCommand(MotionCommand):
             self._follow()
             if len(ended):
                 self._place(ended)
+                self.cursor.frame[ended] += 1
+                self._follow()
         else:
             self.cursor.frame[env_ids] += 1
             self._follow()
@@ -175,10 +168,6 @@ class TrackingCommand(MotionCommand):
     def _follow(self) -> None:
         self.time_steps = self.library.index(self.cursor.clip, self.cursor.frame)
 
-    def _frames_ahead(self) -> Tensor:
-        """(N, H) indices into the library's frames; after a clip's end its last."""
-        return self.library.index(self.cursor.clip[:, None], self.cursor.frame[:, None] + self._future)
-
 
 @dataclass(kw_only=True)
 class TrackingCommandCfg(MotionCommandCfg):
@@ -201,13 +190,9 @@ class TrackingCommandCfg(MotionCommandCfg):
         """The clips that it names, at a rate, joints in an order.
 
         Raises:
-            UserError: as of `motion_source.load_library`; nothing named.
+            UserError: as of `motion_source.load_library`.
         """
         motion = self.motion or ((self.motion_file,) if self.motion_file else ())
-        if not motion:
-            raise UserError(
-                "--motion is needed: a file or folder of robot motion, or a trained model with --from-tokens"
-            )
         return load_library(
             [Path(path) for path in motion],
             fps,

@@ -27,7 +27,14 @@ from mjlab.terrains import TerrainEntityCfg
 from mjlab.viewer import ViewerConfig
 
 from g1_vq_retarget.errors import UserError
-from g1_vq_retarget.tasks.playback import ROBOTS, Playback
+from g1_vq_retarget.tasks.playback import (
+    BONE_RADIUS,
+    HUMAN_COLOUR,
+    JOINT_RADIUS,
+    ROBOT_COLOURS,
+    ROBOTS,
+    Playback,
+)
 
 if TYPE_CHECKING:
     from mjlab.viewer.debug_visualizer import DebugVisualizer
@@ -35,10 +42,6 @@ if TYPE_CHECKING:
 PLAYBACK_TASK = "Mjlab-G1-VQ-Playback"
 # Of the steps, s; the motion is shown at its own rate.
 STEP_S = 0.02
-JOINT_RADIUS, BONE_RADIUS = 0.03, 0.018
-# As in the other views.
-_COLOURS = {"truth": (0.33, 0.33, 0.33, 1.0), "model": (0.84, 0.37, 0.0, 1.0)}
-_HUMAN = (0.0, 0.45, 0.7, 1.0)
 
 
 class PlaybackCommand(CommandTerm):
@@ -56,7 +59,8 @@ class PlaybackCommand(CommandTerm):
         if not cfg.motion_file:
             raise UserError("--motion-file is needed: scripts/deployment/export_playback.py writes one")
         self.playback = Playback.load(cfg.motion_file)
-        self.time = torch.zeros(self.num_envs, device=self.device)
+        # of double precision, in which steps add up for days
+        self.time = torch.zeros(self.num_envs, dtype=torch.float64, device=self.device)
         self._robots = {name: env.scene[name] for name in ROBOTS}
         self._joints = {
             name: robot.find_joints(self.playback.joint_names, preserve_order=True)[0]
@@ -66,7 +70,7 @@ class PlaybackCommand(CommandTerm):
     @property
     def command(self) -> torch.Tensor:
         """(N, 1) the time, s."""
-        return self.time[:, None]
+        return self.time[:, None].float()
 
     @property
     def frames(self) -> list[int]:
@@ -96,12 +100,13 @@ class PlaybackCommand(CommandTerm):
         self._env.sim.forward()
 
     def _debug_vis_impl(self, visualizer: DebugVisualizer) -> None:
+        human = (*HUMAN_COLOUR, 1.0)
         for env in visualizer.get_env_indices(self.num_envs):
             joints = self.playback.human_pos_w[self.frames[env]] + self._env.scene.env_origins[env].cpu().numpy()
             for joint, parent in zip(joints, self.playback.human_parents.tolist(), strict=True):
-                visualizer.add_sphere(joint, JOINT_RADIUS, _HUMAN)
+                visualizer.add_sphere(joint, JOINT_RADIUS, human)
                 if parent >= 0:
-                    visualizer.add_cylinder(joints[parent], joint, BONE_RADIUS, _HUMAN)
+                    visualizer.add_cylinder(joints[parent], joint, BONE_RADIUS, human)
 
 
 @dataclass(kw_only=True)
@@ -131,7 +136,7 @@ def playback_env_cfg(motion_file: str = "") -> ManagerBasedRlEnvCfg:
             num_envs=1,
             env_spacing=6.0,
             terrain=TerrainEntityCfg(terrain_type="plane"),
-            entities={name: EntityCfg(spec_fn=_painted(_COLOURS[name]), collisions=()) for name in ROBOTS},
+            entities={name: EntityCfg(spec_fn=_painted((*ROBOT_COLOURS[name], 1.0)), collisions=()) for name in ROBOTS},
         ),
         observations={"actor": ObservationGroupCfg(terms={"time": ObservationTermCfg(func=playback_time)})},
         commands={"motion": PlaybackCommandCfg(motion_file=motion_file)},

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import pickle
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -31,11 +29,17 @@ from g1_vq_retarget.tasks.tracking_config import (
     Untrained,
     checkpoints,
 )
+from g1_vq_retarget.tasks.tracking_run import (
+    MANIFEST,
+    manifest_of,
+    read_manifest,
+    reading_checkpoint,
+    with_failures,
+    write_manifest,
+)
 from g1_vq_retarget.training.run_folder import write_origin, write_text
 
-MANIFEST = "motion_manifest.json"
-# Of the counts of failures, in a checkpoint beside the networks.
-FAILED = "sampling_failed"
+_SCRIPT = "scripts/mjlab/train.py"
 # What a training leaves besides its checkpoints.
 _FILES = (CONFIG, MANIFEST, "env.yaml", "agent.yaml", "origin.json")
 
@@ -65,9 +69,8 @@ class TrackingRunner(MjlabOnPolicyRunner):
 
     def save(self, path: str, infos: dict | None = None) -> None:
         """Write a checkpoint."""
-        infos = (infos or {}) | {FAILED: self.command.cursor.sampler.failed.cpu()}
         with replacing(path) as temporary:
-            super().save(str(temporary), infos)
+            super().save(str(temporary), with_failures(infos, self.command.cursor.sampler))
 
     def load(
         self, path: str, load_cfg: dict | None = None, strict: bool = True, map_location: str | None = None
@@ -81,15 +84,11 @@ class TrackingRunner(MjlabOnPolicyRunner):
             UserError: no checkpoint of a policy, or one for other observations.
         """
         place = map_location or self.device
-        try:
+        with reading_checkpoint(path, _SCRIPT):
             loaded: dict[str, Any] = torch.load(existing_file(path), map_location=place, weights_only=True)
             infos = loaded["infos"]
             if self.alg.load(loaded, load_cfg, strict):
                 self.current_learning_iteration = loaded["iter"]
-        except (pickle.UnpicklingError, EOFError, OSError, KeyError, TypeError) as error:
-            raise UserError(f"{path}: not a checkpoint of scripts/mjlab/train.py ({type(error).__name__})") from error
-        except RuntimeError as error:
-            raise UserError(f"{path}: damaged, or of a policy that observes something else ({error})") from error
         if load_cfg is None:
             self.env.unwrapped.common_step_counter = infos["env_state"]["common_step_counter"]
         return infos
@@ -114,7 +113,7 @@ def newest_checkpoint(path: Path) -> Path:
         return existing_file(path)
     found = list(checkpoints(path).values())
     if not found:
-        raise UserError(f"{path}: holds no model_*.pt; train a policy with scripts/mjlab/train.py --run {path}")
+        raise UserError(f"{path}: holds no model_*.pt; train a policy with {_SCRIPT} --run {path}")
     return found[-1]
 
 
@@ -215,7 +214,7 @@ def open_run(
     else:
         for stale in [*checkpoints(config.run).values(), *(config.run.glob("events.out.tfevents.*"))]:
             stale.unlink()
-        write_text(config.run / MANIFEST, json.dumps(_manifest_of(library), indent=1))
+        write_manifest(config.run, library)
         write_origin(config.run, ("mjlab", "mujoco", "mujoco-warp", "warp-lang", "rsl-rl-lib"))
     kept = to_dict(config) | {"resume": False, "overwrite": False}
     write_text(config.run / CONFIG, yaml.safe_dump(kept, sort_keys=False))
@@ -230,7 +229,7 @@ def check_motion(path: Path, library: MotionLibrary) -> None:
     Raises:
         UserError: it is not, or the run's manifest is not there.
     """
-    before, now = _manifest_in(path), _manifest_of(library)
+    before, now = _manifest_in(path), manifest_of(library)
     if any(before.get(key) != now[key] for key in ("fps", "clips")):
         raise UserError(
             f"{_folder(path) / MANIFEST}: the run began with other clips than these; give those it began with"
@@ -252,31 +251,11 @@ def check_tokenizer(path: Path, library: MotionLibrary) -> None:
         )
 
 
-def _manifest_of(library: MotionLibrary) -> dict[str, Any]:
-    return {
-        "motion": library.summary(),
-        "licences": library.licences,
-        "fps": library.fps,
-        "tokenizer_sha256": library.tokenizer_sha256,
-        "clips": [
-            {"name": name, "frames": frames, "source_fps": fps}
-            for name, frames, fps in zip(library.names, library.length.tolist(), library.source_fps, strict=True)
-        ],
-    }
-
-
 def _manifest_in(path: Path) -> dict[str, Any]:
-    file = existing_file(_folder(path) / MANIFEST)
-    try:
-        manifest = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{file}: not JSON ({error})") from error
-    if not isinstance(manifest, dict):
-        raise UserError(f"{file}: expected what scripts/mjlab/train.py writes there")
-    return manifest
+    return read_manifest(_folder(path), _SCRIPT)
 
 
 def _folder(path: Path) -> Path:
     if not path.exists():
-        raise UserError(f"{path}: no run folder or checkpoint there; scripts/mjlab/train.py makes them")
+        raise UserError(f"{path}: no run folder or checkpoint there; {_SCRIPT} makes them")
     return path if path.is_dir() else path.parent

@@ -13,7 +13,6 @@ from mjlab.utils.torch import configure_torch_backends
 
 from g1_vq_retarget.errors import UserError
 from g1_vq_retarget.tasks.mjlab.runs import (
-    FAILED,
     TrackingRunner,
     check_folder,
     env_cfg_of,
@@ -21,7 +20,8 @@ from g1_vq_retarget.tasks.mjlab.runs import (
     open_run,
     rl_cfg_of,
 )
-from g1_vq_retarget.tasks.tracking_config import TrackingRunConfig
+from g1_vq_retarget.tasks.tracking_config import NO_MOTION, TrackingRunConfig
+from g1_vq_retarget.tasks.tracking_run import FAILED
 from g1_vq_retarget.training.run_folder import is_first_process
 
 
@@ -99,7 +99,7 @@ def resolve_device(device: str) -> str:
 
 def _check(config: TrackingRunConfig) -> None:
     if not config.motion:
-        raise UserError("--motion is needed: a file or folder of robot motion, or a trained model with --from-tokens")
+        raise UserError(NO_MOTION)
     for flag in ("num_envs", "iterations", "steps", "save_every", "gpus"):
         if getattr(config, flag) < 1:
             raise UserError(f"--{flag.replace('_', '-')} must be at least 1, it is {getattr(config, flag)}")

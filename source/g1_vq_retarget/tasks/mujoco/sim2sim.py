@@ -24,6 +24,9 @@ def sim2sim(config: Sim2SimConfig) -> bool:
     """
     if not config.motion:
         raise UserError("--motion is needed: files or folders of robot motion that the policy follows")
+    model = config.model or config.policy / ROBOT
+    if config.model is None and config.policy.is_dir() and not model.exists():
+        raise UserError(f"--model is needed: there is no {model}, as Isaac Lab's export has no model of the robot")
     before = None if config.compare is None else load_report(config.compare)
     deployment, policy = verified(config.policy)
     wanted: dict[str, Any] = {
@@ -37,7 +40,7 @@ def sim2sim(config: Sim2SimConfig) -> bool:
     if motion_sha256(followed) != deployment.motion.sha256:
         print("note: the policy was trained on other motion")
     truth = load_library(config.against, deployment.fps, **wanted) if config.against else followed
-    simulation = MujocoSimulation(config.model or config.policy / ROBOT, deployment, followed)
+    simulation = MujocoSimulation(model, deployment, followed)
     evaluation = evaluate(simulation, policy, truth, config, followed=followed)
     figures = report(
         evaluation,

@@ -140,6 +140,9 @@ class MujocoSimulation:
             "command": self._command,
             "motion_anchor_pos_b": self._anchor_pos,
             "motion_anchor_ori_b": self._anchor_ori,
+            # of the root's origin, where no sensor measures them
+            "base_lin_vel": self._base_lin_vel,
+            "base_ang_vel": lambda: _row(self.data.qvel[self._root.qvel + 3 : self._root.qvel + 6]),
             "joint_pos": lambda: observations.joint_pos_rel(_row(self.data.qpos[self._qpos]), self._default),
             "joint_vel": lambda: observations.joint_vel_rel(_row(self.data.qvel[self._qvel])),
             "actions": lambda: self._action,
@@ -165,6 +168,10 @@ class MujocoSimulation:
     def _anchor_ori(self) -> Tensor:
         there = self._ahead(self._anchor_future).body_quat_w[:, :, self._anchor]
         return observations.motion_anchor_ori_b(self._anchor_pose()[1], there)
+
+    def _base_lin_vel(self) -> Tensor:
+        qpos, qvel = self.data.qpos[self._root.qpos + 3 :], self.data.qvel[self._root.qvel :]
+        return observations.base_lin_vel(_row(qpos[:4]), _row(qvel[:3]))
 
     def _embedding(self) -> Tensor:
         assert self.library.embedding is not None
