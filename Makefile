@@ -4,7 +4,7 @@ BIN := .venv/bin
 # one thread a worker: the tests' tensors are small, and threads of several workers only wait for one another
 RUN := OMP_NUM_THREADS=1 $(BIN)/python
 
-.PHONY: install demo test test-slow test-mjlab test-isaaclab fuzz lint clean
+.PHONY: install demo test test-slow test-stream test-mjlab test-isaaclab fuzz lint clean
 
 install: .venv/installed
 
@@ -17,6 +17,10 @@ test: install
 # what needs the package index: is the package installable where Isaac Sim holds its pins?
 test-slow: install
 	$(RUN) -m pytest -m slow
+
+# ten minutes of a live stream to consumers that are slow, dead, and come and go; STREAM_SECONDS varies it
+test-stream: install
+	$(RUN) -m pytest -s -m stream tests/streaming
 
 # the tasks in mjlab itself, on a CPU; in an environment of its own, 2.4 GB that nothing else here needs
 test-mjlab: .venv-mjlab/installed

@@ -14,7 +14,7 @@ import g1_vq_retarget
 
 ROOT = Path(next(iter(g1_vq_retarget.__path__)))
 # Motion flows from left to right; a package may import those on its left.
-ORDER = [["robot"], ["motion"], ["data"], ["models"], ["training"], ["evaluation", "retarget"], ["study"]]
+ORDER = [["robot"], ["motion"], ["data"], ["models"], ["training"], ["evaluation", "retarget"], ["study", "streaming"]]
 EVERYWHERE = {"errors", "files", "configuration"}
 SIMULATORS = ("mujoco", "mjlab", "isaaclab", "isaacsim", "omni", "carb", "pxr", "gymnasium")
 # above the order: what simulators and views have in common, and an adapter for each

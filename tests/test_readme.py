@@ -81,6 +81,9 @@ RECIPES = {
     "python scripts/evaluation/plot_results.py --rate-distortion": Recipe({}, "--help"),
     "python scripts/evaluation/export_latex_table.py --beside-original": Recipe({}, "--help"),
     "python scripts/retarget.py": Recipe(),
+    "python scripts/stream.py": Recipe({}, "--seconds 0.5 --safety.stand 0.1 --safety.stand-down 0.1"),
+    # waits for an actor; tests/streaming/test_script.py has one
+    "python scripts/stream.py --checkpoint runs/live --source udp://:9000": Recipe({}, "--help"),
     "python scripts/decode_tokens.py": Recipe(),
     "python scripts/train_human.py": Recipe({}, "--epochs 2 --crop 16"),
     "python scripts/train_prior.py": Recipe({}, "--epochs 1 --width 16 --depth 2"),
@@ -112,6 +115,8 @@ RECIPES = {
     "python scripts/experiments/decoded_vs_ground_truth.py": Recipe({}, "--help"),
     "python scripts/experiments/mjlab_speed.py": Recipe({}, "--help"),
     "python scripts/evaluation/measure_motion_library.py": Recipe({"10000": "2", "10": "1"}, "--environments 4"),
+    # on causal models of hours of training; tests/retarget/test_latency.py runs it
+    "python scripts/benchmark_latency.py": Recipe({}, "--help"),
     # UMAP takes half a minute to be compiled
     "python scripts/evaluation/analyze_latent_space.py": Recipe({}, "--methods t-sne"),
     "python scripts/data/build_pairs.py": Recipe({"DIR": "bvh", "--jobs 8": "--jobs 1", "…": "CC0"}, "--clips crawl"),

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from g1_vq_retarget.models.predictive import PredictiveResidual
+from g1_vq_retarget.models.predictive import GROUP, PredictiveResidual, _least
 from g1_vq_retarget.models.quantizer import QuantizerConfig
 
 DIM = 4
@@ -196,3 +196,13 @@ def test_there_may_be_hardly_any_steps(steps: int) -> None:
     out = quantizer(slow()[:, :steps])
     assert out.tokens.shape == (64, steps, 3)
     assert quantizer.decode(out.tokens).shape == (64, steps, DIM)
+
+
+@pytest.mark.parametrize("columns", [5, 256, 16 * GROUP, 40 * GROUP, 40 * GROUP + 1, 8192])
+def test_the_least_by_groups_are_the_least(columns: int) -> None:
+    costs = torch.rand(3, columns, generator=torch.Generator().manual_seed(columns))
+    costs[1] = costs[1].sort().values  # all of the least next to one another
+    cost, index = _least(costs, 20)
+    expected = costs.topk(min(20, columns), largest=False)
+    assert torch.equal(cost, expected.values)
+    assert torch.equal(index, expected.indices)

@@ -16,7 +16,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from g1_vq_retarget.models.past import Past, TimeConv
+from g1_vq_retarget.models.past import Past, StepConv, StepDeconv, TimeConv
 
 
 @dataclass
@@ -60,7 +60,7 @@ class ResidualBlock(nn.Module):
         self.norm = ChannelNorm(config.width)
         self.mix = TimeConv(config.width, config.width, 3, dilation, config.causal)
         self.dropout = nn.Dropout(config.dropout)
-        self.out = nn.Conv1d(config.width, config.width, 1)
+        self.out = StepConv(config.width, config.width)
 
     def forward(self, x: Tensor, past: Past | None = None) -> Tensor:
         return x + self.out(self.dropout(nn.functional.gelu(self.mix(self.norm(x), past))))
@@ -86,10 +86,10 @@ class Encoder(nn.Module):
     def __init__(self, features: int, config: NetworkConfig) -> None:
         super().__init__()
         step = config.downsample
-        self.linear = nn.Conv1d(features, config.latent_dim, step, stride=step)
-        self.patch = nn.Conv1d(features, config.width, step, stride=step)
+        self.linear = StepConv(features, config.latent_dim, step)
+        self.patch = StepConv(features, config.width, step)
         self.blocks = ResidualStack(config)
-        self.out = nn.Conv1d(config.width, config.latent_dim, 1)
+        self.out = StepConv(config.width, config.latent_dim)
         _start_at_zero(self.out)
 
     def forward(self, x: Tensor, past: Past | None = None) -> Tensor:
@@ -102,7 +102,7 @@ class KLTEncoder(nn.Module):
 
     def __init__(self, features: int, config: NetworkConfig) -> None:
         super().__init__()
-        self.linear = nn.Conv1d(features, config.latent_dim, config.downsample, stride=config.downsample)
+        self.linear = StepConv(features, config.latent_dim, config.downsample)
         self.requires_grad_(False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -115,10 +115,10 @@ class Decoder(nn.Module):
     def __init__(self, features: int, config: NetworkConfig) -> None:
         super().__init__()
         step = config.downsample
-        self.linear = nn.ConvTranspose1d(config.latent_dim, features, step, stride=step)
+        self.linear = StepDeconv(config.latent_dim, features, step)
         self.inlet = TimeConv(config.latent_dim, config.width, 3, causal=config.causal)
         self.blocks = ResidualStack(config)
-        self.patch = nn.ConvTranspose1d(config.width, features, step, stride=step)
+        self.patch = StepDeconv(config.width, features, step)
         _start_at_zero(self.patch)
         # each latent decodes to frames of its own; without this the motion jumps where they meet
         self.smoothing = _Smoothing(features, config) if config.smoothing else None

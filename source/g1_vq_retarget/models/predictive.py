@@ -44,6 +44,8 @@ GROWTH_ROWS, GROWTH_STEPS, SMALL_ERROR = 8, 12, 1e-2
 SCALE_RANGE = 4.0
 # Where the number of levels varies in training, all of them are told so often.
 FULL_SHARE = 0.6
+# Candidates are looked at so many at once, to find the best of them.
+GROUP = 16
 
 
 class Prediction(nn.Module):
@@ -68,10 +70,14 @@ class Prediction(nn.Module):
         self.log_deviation = nn.Buffer(torch.zeros(dim))
 
     def forward(self, memory: Tensor) -> tuple[Tensor, Tensor]:
-        """(..., C) mean and (..., C) deviation from a memory (..., K (C + 1)); the latest step stands first."""
-        hidden = self.inlet(memory * self.scale)
+        """(..., C) mean and (..., C) deviation from a memory (..., K (C + 1)); the latest step stands first.
+
+        Of a memory in float64, the linear map is computed as finely, and so the mean; see `begin`.
+        """
+        hidden = self.inlet(memory.float() * self.scale)
         mean, log_scale = self.out(hidden + self.hidden(hidden)).chunk(2, -1)
-        return self.linear(memory) + mean, (log_scale.clamp(-SCALE_RANGE, SCALE_RANGE) + self.log_deviation).exp()
+        linear = F.linear(memory, self.linear.weight.to(memory), self.linear.bias.to(memory))
+        return linear + mean, (log_scale.clamp(-SCALE_RANGE, SCALE_RANGE) + self.log_deviation).exp()
 
 
 class PredictiveResidual(Quantizer):
@@ -110,7 +116,7 @@ class PredictiveResidual(Quantizer):
             target, chosen = latent[:leading].detach(), tokens[:leading]
             mean, deviation = self.prediction(self._memories(codes[:leading], tokens.shape[-1]))
             missed = (target - mean.detach()) / deviation
-            coded = mean + deviation * self._told(chosen)
+            coded = mean + deviation * self.told(chosen)
             weight = latent.new_ones(latent.shape[1], 1)
             weight[: self.config.memory] = ONSET_WEIGHT
             weight = weight / weight.mean()
@@ -126,14 +132,26 @@ class PredictiveResidual(Quantizer):
     @torch.no_grad()
     def decode(self, tokens: Tensor) -> Tensor:
         """Latents (B, T, C) of tokens (B, T, l) of the first l levels; a step depends on tokens up to its own."""
-        told = self._told(tokens)
+        told = self.told(tokens)
         memory = self._empty_memory(told)
         latents = []
-        for step in range(tokens.shape[1]):
-            mean, deviation = self.prediction(memory.flatten(1))
-            latents.append(mean + deviation * told[:, step])
-            memory = self._remember(memory, latents[-1], tokens.shape[-1])
+        for step in told.unbind(1):
+            latent, memory = self.decode_step(step, memory, tokens.shape[-1])
+            latents.append(latent)
         return torch.stack(latents, 1) if latents else told
+
+    @torch.no_grad()
+    def decode_step(self, told: Tensor, memory: Tensor, levels: int) -> tuple[Tensor, Tensor]:
+        """One step of `decode`: its latents (B, C), and the memory after it.
+
+        Args:
+            told: (B, C) of the step, as `told` has it.
+            memory: (B, K, C + 1) what came of the step before, or the first of `begin`.
+            levels: l, of the tokens.
+        """
+        mean, deviation = self.prediction(memory.flatten(1))
+        latent = mean + deviation * told
+        return latent.to(told), self._remember(memory, latent, levels)
 
     @torch.no_grad()
     def decode_next(self, tokens: Tensor, past: Tensor) -> Tensor:
@@ -141,7 +159,7 @@ class PredictiveResidual(Quantizer):
         known = self._marked(past[:, -self.reach :], tokens.shape[-1]).flip(1)
         memory[:, : known.shape[1]] = known
         mean, deviation = self.prediction(memory.flatten(1))
-        return mean + deviation * self._told(tokens[:, None])[:, 0]
+        return (mean + deviation * self.told(tokens[:, None])[:, 0]).to(past)
 
     @torch.no_grad()
     def place_codes(self, latents: Tensor) -> None:
@@ -184,7 +202,10 @@ class PredictiveResidual(Quantizer):
         return torch.stack(codes, 1), torch.stack(tokens, 1)
 
     def begin(self, rows: int) -> tuple[Tensor, ...]:
-        """The memory (B, K, C + 1), and the sums (B, C) of what codes have missed of latents."""
+        """The memory (B, K, C + 1), and the sums (B, C) of what codes have missed of latents.
+
+        Both in float64: rounding adds up from step to step, to where other machines find other codes nearest.
+        """
         memory = self._empty_memory(self.codebooks.new_empty(rows))
         return memory, memory.new_zeros(rows, self.codebooks.shape[-1])
 
@@ -199,31 +220,37 @@ class PredictiveResidual(Quantizer):
     ) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
         memory, missed = state
         mean, deviation = self.prediction(memory.flatten(1))
-        target = latent if feedback is None else latent + missed @ feedback.to(latent).T
-        told, chosen = self._search((target - mean) / deviation, deviation.square(), levels, beam)
+        target = latent if feedback is None else latent + missed @ feedback.to(missed).T
+        told, chosen = self._search(((target - mean) / deviation).to(latent), deviation.square(), levels, beam)
         code = mean + deviation * told
-        return code, chosen, (self._remember(memory, code, levels), missed + latent - code)
+        return code.to(latent), chosen, (self._remember(memory, code, levels), missed + latent - code)
 
     def _search(self, target: Tensor, weight: Tensor, levels: int, beam: int) -> tuple[Tensor, Tensor]:
         """Sums of codes (B, C) and tokens (B, levels) with a small sum over channels of weight * (target - sum)^2."""
-        batch, dim = target.shape
+        batch, size = target.shape[0], self.codebooks.shape[1]
+        first = torch.arange(batch, device=target.device)[:, None]
+        sizes = (weight @ self.codebooks[:levels].square().flatten(0, 1).T).unflatten(1, (levels, size))
         rest = target[:, None]  # of each candidate: (B, M, C)
         cost = (weight * target.square()).sum(-1, keepdim=True)
-        tokens = torch.zeros(batch, 1, 0, dtype=torch.long, device=target.device)
-        for codebook in self.codebooks[:levels]:
-            sizes = weight @ codebook.square().T
-            costs = cost[..., None] + sizes[:, None] - 2 * (weight[:, None] * rest) @ codebook.T
-            # no more can be kept than there are
-            kept = min(beam, costs.shape[1] * costs.shape[2])
-            cost, index = costs.flatten(1).topk(kept, largest=False)
-            parent, chosen = index // len(codebook), index % len(codebook)
-            rest = rest.gather(1, parent[..., None].expand(-1, -1, dim)) - codebook[chosen]
-            tokens = torch.cat(
-                [tokens.gather(1, parent[..., None].expand(-1, -1, tokens.shape[-1])), chosen[..., None]], -1
-            )
-        return target - rest[:, 0], tokens[:, 0]
+        found = []
+        for level, codebook in enumerate(self.codebooks[:levels]):
+            costs = (cost[..., None] + sizes[:, level, None]).flatten(0, 1)
+            costs = torch.addmm(costs, (weight[:, None] * rest).flatten(0, 1), codebook.T, alpha=-2)
+            cost, index = _least(costs.view(batch, -1), beam)
+            found.append(index)
+            parent = index // size + first * rest.shape[1]  # among all rows' candidates
+            rest = rest.flatten(0, 1)[parent] - codebook[index % size]
+        # back from the best candidate to what it came from
+        tokens, best = [], torch.zeros_like(first)
+        for index in reversed(found):
+            chosen = index.gather(1, best)
+            tokens.append(chosen % size)
+            best = chosen // size
+        chosen = torch.cat(tokens[::-1], 1)
+        # the codes and not what they leave over, as decoders have it
+        return self.codebooks[torch.arange(levels, device=chosen.device), chosen].sum(1), chosen
 
-    def _told(self, tokens: Tensor) -> Tensor:
+    def told(self, tokens: Tensor) -> Tensor:
         """(B, T, C) sums of the codes of tokens (B, T, l), in deviations."""
         told = self.codebooks.new_zeros(*tokens.shape[:2], self.codebooks.shape[-1])
         for level in range(tokens.shape[-1]):
@@ -247,7 +274,8 @@ class PredictiveResidual(Quantizer):
         )
 
     def _empty_memory(self, like: Tensor) -> Tensor:
-        return like.new_zeros(len(like), self.config.memory, self.codebooks.shape[-1] + 1)
+        shape = len(like), self.config.memory, self.codebooks.shape[-1] + 1
+        return torch.zeros(shape, dtype=torch.float64, device=like.device)
 
     def _remember(self, memory: Tensor, code: Tensor, levels: int) -> Tensor:
         return torch.cat([self._marked(code[:, None], levels), memory[:, :-1]], 1)
@@ -284,7 +312,7 @@ class PredictiveResidual(Quantizer):
             return codes.new_zeros(())
         begin = int(torch.randint(memory, codes.shape[1] - steps + 1, ()))
         rows = slice(GROWTH_ROWS)
-        told = self._told(tokens[rows, begin : begin + steps]).detach()
+        told = self.told(tokens[rows, begin : begin + steps]).detach()
         before = self._marked(codes[rows, begin - memory : begin], levels).flip(1)
         # both ways with gradients: their difference is what is to shrink, not that they end elsewhere
         memories = torch.cat([before, before + F.pad(SMALL_ERROR * self.weakness, (0, 1))])
@@ -326,3 +354,17 @@ class PredictiveResidual(Quantizer):
             if distributed:  # the processes share a batch
                 dist.all_reduce(counts)
             self.usage[level].lerp_(counts, 1 - self.config.decay)
+
+
+def _least(costs: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The `count` least of each row (B, N), and where they stand, the least first; all of them where there are fewer.
+
+    They are in the `count` groups whose least is least; of a search's costs that is a small part.
+    """
+    count = min(count, costs.shape[1])
+    if costs.shape[1] % GROUP or costs.shape[1] < 2 * GROUP * count:
+        return costs.topk(count, largest=False)
+    groups = costs.view(costs.shape[0], GROUP, -1)
+    kept = groups.amin(1).topk(count, largest=False).indices
+    cost, index = groups.gather(2, kept[:, None].expand(-1, GROUP, -1)).flatten(1).topk(count, largest=False)
+    return cost, index // count * groups.shape[2] + kept.gather(1, index % count)

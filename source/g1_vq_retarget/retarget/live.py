@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import deque
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -13,11 +15,14 @@ import torch
 from g1_vq_retarget.data.features import RootStart
 from g1_vq_retarget.errors import UserError
 from g1_vq_retarget.models.streaming import StreamingStep
-from g1_vq_retarget.motion import HumanClip, Provenance
+from g1_vq_retarget.motion import HumanClip
+from g1_vq_retarget.motion.root import integrate_root
 from g1_vq_retarget.training.checkpoint import load_checkpoint
 
 # Velocities at the end of the root stream.
 RATES = 3
+# Calls in which torch makes a traced program fast: they would hold up the first frames.
+OPTIMISED_AFTER = 3
 
 
 class HumanFrame(NamedTuple):
@@ -100,8 +105,12 @@ class LiveRetargeter:
         self.lookahead = loaded.model.downsample - 1
         self.tokens = np.zeros(0, int)
         self._rest_offsets = np.asarray(rest_offsets, float)
+        self._mean, self._deviation = np.asarray(loaded.spec.robot_mean), np.asarray(loaded.spec.robot_std)
         self._start: RootStart | None = None
         self.reset()
+        self._traced = _traced(
+            self.step, torch.zeros(1, self.lookahead + 1, len(loaded.spec.human_mean), device=device)
+        )
 
     def reset(self) -> None:
         """The next frame is the first of a motion; the robot goes on from where it stands, facing as it does."""
@@ -120,7 +129,8 @@ class LiveRetargeter:
         self._last = frame
         if len(self._rows) > self.lookahead:
             human = torch.tensor(np.stack(self._rows)[None], dtype=torch.float32, device=self.device)
-            motion, tokens, *self._state = self.step(human, *self._state)
+            with torch.inference_mode():
+                motion, tokens, *self._state = self._traced(human, *self._state)
             self._ready.extend(motion[0].cpu().numpy().astype(np.float64))
             self.tokens = tokens[0].cpu().numpy()
             self._rows.clear()
@@ -147,8 +157,29 @@ class LiveRetargeter:
     def _placed(self, features: np.ndarray) -> RobotFrame:
         """The pose that robot features (D,) tell, and on to where its velocities lead."""
         assert self._start is not None
-        clip = self.spec.robot_clip(np.stack([features, features]), "live", self._start, Provenance())
-        turning = features[-1] * self.spec.robot_std[-1] + self.spec.robot_mean[-1]
-        x, y, _ = clip.root_pos_w[1]
-        self._start = replace(self._start, x=float(x), y=float(y), yaw=self._start.yaw + turning / self.fps)
-        return RobotFrame(clip.root_pos_w[0], clip.root_quat_w[0], clip.joint_pos[0])
+        # as `FeatureSpec.robot_clip`, without looking names and shapes over at every frame
+        values = features * self._deviation + self._mean
+        joints, root = values[: self.spec.joints], values[self.spec.joints :]
+        start = self._start
+        here_and_next = np.stack([root, root])
+        pos, rotation = integrate_root(here_and_next, self.fps, (start.x, start.y), start.yaw, self.spec.orientation)
+        x, y, _ = pos[1]
+        self._start = replace(start, x=float(x), y=float(y), yaw=start.yaw + root[-1] / self.fps)
+        return RobotFrame(pos[0], rotation[0].as_quat(scalar_first=True), joints)
+
+
+def _traced(step: StreamingStep, human: torch.Tensor) -> Callable[..., tuple[torch.Tensor, ...]]:
+    """The same as one program: a step is a thousand small operations, and half its time is Python's between them.
+
+    Args:
+        human: features of the shape that there will be.
+    """
+    state = step.begin(len(human))
+    with warnings.catch_warnings():
+        # that shapes are taken for constants, as here they are, and that TorchScript is no longer worked on
+        warnings.simplefilter("ignore")
+        traced: Any = torch.jit.trace(step, (human, *state), check_trace=False)
+    with torch.inference_mode():
+        for _ in range(OPTIMISED_AFTER):
+            traced(human, *state)
+    return traced
