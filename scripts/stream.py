@@ -72,6 +72,10 @@ def main(args: Args) -> None:
         raise UserError(f"--seconds must be a positive number, it is {args.seconds:g}")
     if len(set(args.sink)) != len(args.sink):
         raise UserError("--sink names an address twice; leave one out")
+    if args.device.startswith("cuda") and not torch.cuda.is_available():
+        raise UserError("--device cuda: torch finds no GPU here; leave it out")
+    if "://" not in args.source and args.skeleton is not None:
+        raise UserError("--skeleton is for sources that are no file; leave it out")
     sinks = [parse_address(text, "--sink") for text in args.sink]
     if any(address.path for address in sinks):
         raise UserError("--sink takes no path behind the port; --layout says which keys are set")
@@ -95,7 +99,9 @@ def main(args: Args) -> None:
         live = LiveRetargeter(args.checkpoint, offsets, args.device, args.levels)
         if source is None:
             assert clip is not None
-            source = FileSource(resample(clip, live.fps), wait=args.safety.stand, loop=args.loop)
+            source = FileSource(
+                resample(clip, live.fps), wait=args.safety.stand, loop=args.loop, pause=max(1.0, 2 * clock.gap)
+            )
         told = layout(args.layout)
         standing = told.standing if any(address.scheme == "redis" for address in sinks) else Standing.of(live.robot)
         stream = RobotStream(live, live.robot, standing, FrameClock(live.fps, clock), args.safety)

@@ -112,6 +112,8 @@ RECIPES = {
     "python scripts/deployment/export_policy.py": Recipe({}, "--help"),
     "python scripts/deployment/verify_policy.py": Recipe({}, "--help"),
     "python scripts/deployment/sim2sim.py": Recipe({}, "--help"),
+    "python scripts/deployment/export_tokenizer.py": Recipe(),
+    "python scripts/deployment/verify_tokenizer.py": Recipe(),
     "python scripts/experiments/decoded_vs_ground_truth.py": Recipe({}, "--help"),
     "python scripts/experiments/mjlab_speed.py": Recipe({}, "--help"),
     "python scripts/evaluation/measure_motion_library.py": Recipe({"10000": "2", "10": "1"}, "--environments 4"),

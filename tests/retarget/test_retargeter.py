@@ -229,3 +229,19 @@ def test_a_model_without_a_human_side_says_so(tmp_path: Path) -> None:
 def test_a_missing_checkpoint_is_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"gone: no such file"):
         Retargeter(tmp_path / "gone")
+
+
+def test_the_root_of_a_robots_own_tokens_is_led(folder: DataFolder, tmp_path: Path) -> None:
+    """Whatever encodes gives the tokens of `encode_robot`, corrections of the root included."""
+    config = tiny_model("predictive")
+    config.network.robot_encoder = "klt"
+    weights = save_started(tmp_path / "klt.safetensors", folder, config)
+    retargeter = Retargeter(weights)
+    with torch.no_grad():
+        retargeter.model.decoder.get_parameter("linear.weight")[:, -3:] *= 0.5
+        clip = resample(robot_clip(90, 4), 50.0)
+        rows = torch.as_tensor(retargeter.spec.robot_features(clip), dtype=torch.float32)[None]
+        expected = retargeter.model.encode_robot(rows).tokens[0]
+        uncorrected = retargeter.model.quantize(retargeter.model.robot_encoder(retargeter.model.fill(rows))).tokens[0]
+    assert not torch.equal(expected, uncorrected)
+    np.testing.assert_array_equal(retargeter.encode(clip).tokens, expected)

@@ -108,6 +108,22 @@ def test_time_up_and_ctrl_c_lead_to_the_default_pose_too() -> None:
         assert got[-1].frame.root_pos_w[2] == ROBOT.default_root_height
 
 
+def test_whatever_fails_the_robot_is_led_to_where_it_can_stand(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Told] = []
+    monkeypatch.setattr(Keeping, "send", lambda self, item: seen.append(item))
+
+    def broken(self: FakeLive, frame: object) -> None:
+        self.pushes += 1
+        if self.pushes == 20:
+            raise RuntimeError("no such device")
+
+    monkeypatch.setattr(FakeLive, "push", broken)
+    with pytest.raises(RuntimeError, match="no such device"):
+        streamed()
+    np.testing.assert_allclose(seen[-1].frame.joint_pos, ROBOT.default_joint_pos)
+    assert seen[-1].tick == 10 + 19 + 20 - 1
+
+
 def test_a_report_is_plain_values() -> None:
     report, _, _ = streamed()
     content = report.as_dict()

@@ -58,6 +58,8 @@ def altered(**changes: Any) -> bytes:
         (altered(root_pos={"x": 1}), "no numbers"),
         (altered(root_pos=[1, 2, float("nan")]), "finite"),
         (altered(root_pos=[1, 2, 10**400]), "no numbers"),
+        (altered(root_pos=[1, 2, 1e39]), "within 10 km"),
+        (altered(root_pos=[1, 2, 90]), "10 m of the floor"),
         (altered(t=[1]), "'t' has shape"),
         (altered(t=float("inf")), "finite"),
         (altered(root_quat=[2, 0, 0, 0]), "unit quaternion"),

@@ -7,10 +7,11 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from g1_vq_retarget.errors import UserError
+from g1_vq_retarget.motion import MotionError
 from g1_vq_retarget.retarget.frame_clock import ClockConfig, FrameClock
 from g1_vq_retarget.retarget.live import HumanFrame, RobotFrame
 from g1_vq_retarget.robot import load_robot
-from g1_vq_retarget.streaming.robot_stream import Mode, RobotStream, SafetyConfig, Standing
+from g1_vq_retarget.streaming.robot_stream import FASTEST, Mode, RobotStream, SafetyConfig, Standing
 from streams import FPS, STEP, FakeLive, human_frame
 
 ROBOT = load_robot()
@@ -203,3 +204,56 @@ def test_what_cannot_be_is_refused() -> None:
         SafetyConfig(blend=-1)
     with pytest.raises(UserError, match="share"):
         robot_stream(FakeLive(), SafetyConfig(speed=2))
+
+
+class Lost(FakeLive):
+    """A retargeter that for some pushes raises, or tells what is no number."""
+
+    def __init__(self, at: range, error: bool) -> None:
+        super().__init__()
+        self.at, self.error = at, error
+
+    def push(self, frame: HumanFrame) -> RobotFrame | None:
+        robot = super().push(frame)
+        if self.pushes not in self.at:
+            return robot
+        if self.error:
+            raise MotionError("no finite number")
+        assert robot is not None
+        return robot._replace(root_pos_w=np.full(3, np.nan))
+
+
+@pytest.mark.parametrize("error", [True, False])
+def test_a_retargeter_that_is_lost_is_reset_while_the_robot_holds_its_pose(error: bool) -> None:
+    live = Lost(range(60, 65), error)
+    stream = robot_stream(live)
+    frames, modes = shown(stream, range(200))
+    assert all(np.isfinite(part).all() for frame in frames for part in frame)
+    assert stream.limits.refused == 5
+    assert live.resets == 6
+    assert modes[-1] is Mode.FOLLOWING
+    assert np.abs(np.diff(x_of(frames))).max() < 2.5 * SPEED * STEP
+    assert x_of(frames)[-1] - x_of(frames)[100] == pytest.approx(SPEED * 99 * STEP, rel=0.05)
+
+
+def test_a_human_who_leaps_begins_anew_and_the_robot_does_not_leap() -> None:
+    live = FakeLive()
+    stream = robot_stream(live)
+    frames = []
+    for tick in range(200):
+        x = 5 + SPEED * tick * STEP + (30 if tick >= 100 else 0)
+        stream.clock.add(human_frame(x), tick * STEP, tick * STEP)
+        frames.append(stream.step(tick * STEP))
+    assert (live.resets, stream.limits.refused) == (2, 1)
+    assert np.abs(np.diff(x_of(frames))).max() < 2.5 * SPEED * STEP
+
+
+def test_a_root_is_no_faster_than_anyone() -> None:
+    live = FakeLive()
+    stream = robot_stream(live, SafetyConfig(stand=0, blend=0, stand_down=0))
+    shown(stream, range(10))
+    push = live.push
+    live.push = lambda frame: push(frame)._replace(root_pos_w=np.array([50.0, 0, 0.75]))  # type: ignore[method-assign,union-attr]
+    frames, _ = shown(stream, range(10, 20))
+    assert np.abs(np.diff(x_of(frames))).max() <= FASTEST / FPS + 1e-9
+    assert stream.limits.root_too_fast == 10

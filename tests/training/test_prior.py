@@ -65,9 +65,13 @@ def test_windows_with_gaps_between_them_are_sequences_of_their_own(tmp_path: Pat
     assert [len(sequence) for sequence in whole_sequences(split, folder.spec(True))] == [16] * len(split)
 
 
-@pytest.mark.parametrize("kind", ["hybrid", "predictive"])
-def test_clips_side_by_side_are_coded_as_one_by_one(kind: str, folder: DataFolder, tmp_path: Path) -> None:
-    made = load_checkpoint(save_started(tmp_path / "best.safetensors", folder, tiny_model(kind)))
+@pytest.mark.parametrize(("kind", "robot_encoder"), [("hybrid", "learned"), ("predictive", "klt")])
+def test_clips_side_by_side_are_coded_as_one_by_one(
+    kind: str, robot_encoder: str, folder: DataFolder, tmp_path: Path
+) -> None:
+    config = tiny_model(kind)
+    config.network.robot_encoder = robot_encoder  # type: ignore[assignment]
+    made = load_checkpoint(save_started(tmp_path / "best.safetensors", folder, config))
     sequences = whole_sequences(folder.split("train"), made.spec)
     sequences[1] = sequences[1][:-3]  # the last step is filled up
     for one, sequence in zip(code_sequences(made.model, sequences, made.spec.fps), sequences, strict=True):

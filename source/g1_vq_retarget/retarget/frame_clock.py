@@ -39,6 +39,10 @@ _SLEW = 0.1
 _ROUNDING = 0.01
 
 
+# A stream is not lost for less, s.
+LEAST_GAP = 0.1
+
+
 @dataclass(frozen=True)
 class ClockConfig:
     """What is done about time stamps."""
@@ -59,6 +63,8 @@ class ClockConfig:
             value = getattr(self, name)
             if not (np.isfinite(value) and value >= 0):
                 raise UserError(f"clock.{name} must be a number of seconds, 0 or more; it is {value:g}")
+        if self.gap < LEAST_GAP:
+            raise UserError(f"clock.gap must be at least {LEAST_GAP:g} s, some periods of a sender; it is {self.gap:g}")
         if self.extrapolate > self.gap:
             raise UserError(f"clock.extrapolate is {self.extrapolate:g} s and clock.gap {self.gap:g} s; make it less")
 

@@ -20,6 +20,8 @@ class LimitCounts:
         beyond: frames with a joint beyond its limits.
         too_fast: frames with a joint faster than its motor.
         invalid: frames with an angle that is no finite number, in whose place the frame before was repeated.
+        root_too_fast: frames whose root was faster than any human's, and was held back.
+        refused: human frames that the retargeter could make nothing of, or that leapt; the robot held its pose.
         largest_beyond: largest excess over a joint's limits, rad.
         largest_too_fast: largest excess over a motor's speed, rad/s.
     """
@@ -28,13 +30,16 @@ class LimitCounts:
     beyond: int = 0
     too_fast: int = 0
     invalid: int = 0
+    root_too_fast: int = 0
+    refused: int = 0
     largest_beyond: float = 0.0
     largest_too_fast: float = 0.0
 
     def __str__(self) -> str:
         return (
             f"{self.beyond} frames beyond joint limits (at most {self.largest_beyond:.3f} rad), "
-            f"{self.too_fast} faster than motors (at most {self.largest_too_fast:.2f} rad/s), {self.invalid} invalid"
+            f"{self.too_fast} faster than motors (at most {self.largest_too_fast:.2f} rad/s), {self.invalid} invalid, "
+            f"{self.root_too_fast} with a root too fast; {self.refused} human frames refused"
         )
 
 

@@ -15,12 +15,15 @@ import torch
 from g1_vq_retarget.data.features import RootStart
 from g1_vq_retarget.errors import UserError
 from g1_vq_retarget.models.streaming import StreamingStep
-from g1_vq_retarget.motion import HumanClip
+from g1_vq_retarget.motion import HumanClip, MotionError
 from g1_vq_retarget.motion.root import integrate_root
+from g1_vq_retarget.motion.skeleton import leg_length
 from g1_vq_retarget.training.checkpoint import load_checkpoint
 
 # Velocities at the end of the root stream.
 RATES = 3
+# Legs of less are a mistake, m.
+SHORTEST_LEGS = 0.2
 # Calls in which torch makes a traced program fast: they would hold up the first frames.
 OPTIMISED_AFTER = 3
 
@@ -95,6 +98,8 @@ class LiveRetargeter:
         sizes = loaded.model.quantizer.codebook_sizes
         if levels is not None and not 1 <= levels <= len(sizes):
             raise UserError(f"levels must be 1 to {len(sizes)}, those of {loaded.path}; it is {levels}")
+        if not leg_length(np.asarray(rest_offsets, float)) > SHORTEST_LEGS:
+            raise UserError(f"rest_offsets: legs shorter than {SHORTEST_LEGS} m are no human's; give offsets in m")
         robot = loaded.spec.robot_model()
         assert robot is not None  # human motion is only paired with a robot whose links are known
         self.robot = robot
@@ -107,6 +112,7 @@ class LiveRetargeter:
         self._rest_offsets = np.asarray(rest_offsets, float)
         self._mean, self._deviation = np.asarray(loaded.spec.robot_mean), np.asarray(loaded.spec.robot_std)
         self._start: RootStart | None = None
+        self._beginning = self.step.begin()
         self.reset()
         self._traced = _traced(
             self.step, torch.zeros(1, self.lookahead + 1, len(loaded.spec.human_mean), device=device)
@@ -114,7 +120,7 @@ class LiveRetargeter:
 
     def reset(self) -> None:
         """The next frame is the first of a motion; the robot goes on from where it stands, facing as it does."""
-        self._state = self.step.begin()
+        self._state = self._beginning
         self._last: HumanFrame | None = None
         self._rows: list[np.ndarray] = []
         self._ready: deque[np.ndarray] = deque()
@@ -123,7 +129,8 @@ class LiveRetargeter:
         """The robot's frame of `lookahead` frames ago; None for the first so many after a reset.
 
         Raises:
-            MotionError: a value that is no finite number, or a quaternion that is none.
+            MotionError: a value that is no finite number, or a quaternion that is none; or values so far from a
+                human's that what comes of them is no finite number.
         """
         self._rows.append(self._known(frame))
         self._last = frame
@@ -131,6 +138,9 @@ class LiveRetargeter:
             human = torch.tensor(np.stack(self._rows)[None], dtype=torch.float32, device=self.device)
             with torch.inference_mode():
                 motion, tokens, *self._state = self._traced(human, *self._state)
+            if not torch.isfinite(motion).all():  # nor will what the network remembers be, ever again
+                self.reset()
+                raise MotionError("the model's answer is no finite number; what went before is forgotten")
             self._ready.extend(motion[0].cpu().numpy().astype(np.float64))
             self.tokens = tokens[0].cpu().numpy()
             self._rows.clear()

@@ -131,7 +131,7 @@ class Retargeter:
             start = replace(start, x=ratio * start.x, y=ratio * start.y)
         else:
             clip = resample(clip, self.spec.fps)
-            features, encode = self.spec.robot_features(clip), self.model.robot_encoder
+            features, encode = self.spec.robot_features(clip), self.model.robot_latent
             start = RootStart.of(clip, self._height)
         rows = torch.as_tensor(features, dtype=torch.float32, device=self.device).unsqueeze(0)
         return clip, encode(self.model.fill(rows))[0], start

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
@@ -16,6 +17,9 @@ from g1_vq_retarget.streaming.sender import Counts, Link, Sender
 from g1_vq_retarget.streaming.sinks import Told
 from g1_vq_retarget.streaming.sources import Source
 
+# Latencies that are kept, an hour of them.
+REMEMBERED = 180_000
+
 
 @dataclass
 class Report:
@@ -26,8 +30,8 @@ class Report:
         ticks: robot frames it gave to each consumer.
         late: ticks that began more than a tick late.
         skipped: ticks that were left out, since the machine stood still.
-        latencies: of each tick that followed a human, from when the human's pose had come to when the robot's that
-            shows it was given to the consumers, s.
+        latencies: of the last `REMEMBERED` ticks that followed a human, from when the human's pose had come to when the
+            robot's that shows it was given to the consumers, s.
         frames: what became of human frames.
         bad: messages that were none.
         limits: what was held back.
@@ -38,7 +42,7 @@ class Report:
     ticks: int
     late: int
     skipped: int
-    latencies: list[float]
+    latencies: Sequence[float]
     frames: FrameCounts
     bad: int
     limits: LimitCounts
@@ -92,7 +96,8 @@ def run(
 ) -> Report:
     """Stream until the source ends, the time is up or `stop` is set; then lead the robot to its default pose.
 
-    Prints a line a second. Closes the sinks, and leaves the source open.
+    Prints a line a second. Closes the sinks, and leaves the source open. What fails on the way to a frame ends the
+    stream in the same way, and is raised when the robot stands.
 
     Args:
         source: gives human frames.
@@ -103,10 +108,12 @@ def run(
         seconds: how long to stream, by default until the source ends.
     """
     terminal = Sender("terminal", _Printing)
-    latencies: list[float] = []
+    latencies: deque[float] = deque(maxlen=REMEMBERED)
+    lately: list[float] = []
+    failure: Exception | None = None
     start: float | None = None
     before = None
-    said, said_latencies, said_ticks, said_at = 0.0, 0, 0, 0.0
+    said, said_ticks, said_at = 0.0, 0, 0.0
 
     def report(at: float) -> Report:
         consumers = {sink.name: sink.counts for sink in sinks}
@@ -120,18 +127,28 @@ def run(
         elapsed = deadline - start
         for arrived in source.poll(deadline):
             stream.clock.add(*arrived)
-        frame = stream.step(deadline)
+        try:
+            frame = stream.step(deadline)
+        except Exception as error:
+            # whatever it is, the robot is first led to where it can stand; which needs no human
+            if stream.finishing:
+                raise
+            failure = error
+            stream.finish()
+            frame = stream.step(deadline)
         told = Told(pace.ticks + pace.skipped - 1, elapsed, frame, frame if before is None else before)
         for sink in sinks:
             sink.put(told)
         before = frame
         if stream.delay is not None:
-            latencies.append(pace.clock() - deadline + stream.delay)
+            lately.append(pace.clock() - deadline + stream.delay)
+            latencies.append(lately[-1])
         if elapsed - said >= 1:
             now = pace.clock()
             rate = (pace.ticks - said_ticks) / (now - said_at)
-            terminal.put(report(elapsed).line(rate, latencies[said_latencies:]))
-            said, said_latencies, said_ticks, said_at = elapsed, len(latencies), pace.ticks, now
+            terminal.put(report(elapsed).line(rate, lately))
+            said, said_ticks, said_at = elapsed, pace.ticks, now
+            lately = []
         if stop.is_set() or source.ended or (seconds is not None and elapsed >= seconds):
             stream.finish()
         if stream.at_rest and stream.finishing:
@@ -139,4 +156,6 @@ def run(
     for sink in sinks:
         sink.close()
     terminal.close()
+    if failure is not None:
+        raise failure
     return report(pace.clock() - start)

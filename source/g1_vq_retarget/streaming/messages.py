@@ -14,6 +14,8 @@ from g1_vq_retarget.retarget.live import HumanFrame, RobotFrame
 
 # A frame takes 3 kB; what is longer is none.
 LARGEST = 65536
+# Where a pelvis can be, m: x and y, and z.
+FURTHEST = np.array([10_000.0, 10_000.0, 10.0])
 _SHAPES = {"root_pos": (3,), "root_quat": (4,), "joint_quat": (len(HUMAN_JOINTS) - 1, 4)}
 
 
@@ -53,6 +55,8 @@ def read_human(data: bytes | str) -> HumanMessage:
     if offsets is not None and not any(key in message for key in _SHAPES):
         return HumanMessage(None, None, offsets)
     values = {key: _numbers(message, key, shape) for key, shape in _SHAPES.items()}
+    if (np.abs(values["root_pos"]) > FURTHEST).any():
+        raise MessageError("'root_pos' must be in m, within 10 km of the origin and 10 m of the floor")
     stamp = None if message.get("t") is None else float(_numbers(message, "t", ()))
     quaternions = _unit("root_quat", values["root_quat"]), _unit("joint_quat", values["joint_quat"])
     return HumanMessage(stamp, HumanFrame(values["root_pos"], *quaternions), offsets)

@@ -10,12 +10,16 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from g1_vq_retarget.errors import UserError
+from g1_vq_retarget.motion import MotionError
 from g1_vq_retarget.motion.root import heading
 from g1_vq_retarget.motion.skeleton import BODY_AXES, HUMAN_JOINTS
 from g1_vq_retarget.retarget.frame_clock import FrameClock, Tick
 from g1_vq_retarget.retarget.limits import JointLimiter
 from g1_vq_retarget.retarget.live import HumanFrame, RobotFrame
 from g1_vq_retarget.robot import RobotModel
+
+# No human and no robot's root is faster, m/s: a mocap system has found its actor elsewhere, or a model is lost.
+FASTEST = 12.0
 
 
 class Live(Protocol):
@@ -114,6 +118,7 @@ class RobotStream:
         self._out = RobotFrame(np.array([0.0, 0.0, standing.height]), np.array([1.0, 0, 0, 0]), joints)
         self.finishing = False
         self._stood = self._held = 0  # ticks
+        self._pushed: HumanFrame | None = None
         self._place: _Place | None = None
         self._lead(self._out, 0.0)
 
@@ -137,8 +142,16 @@ class RobotStream:
             self._heed(self.clock.tick(now))
         self._share = min(self._share + self._pace, 1.0)
         led = _between(self._from, self._target, _smooth(self._share))
-        self._out = led._replace(joint_pos=self._limiter(led.joint_pos))
+        self._out = self._root_held(led)._replace(joint_pos=self._limiter(led.joint_pos))
         return self._out
+
+    def _root_held(self, led: RobotFrame) -> RobotFrame:
+        """The frame, its root no further from where it was than `FASTEST` allows."""
+        way, most = led.root_pos_w - self._out.root_pos_w, FASTEST / self.clock.fps
+        if (length := float(np.linalg.norm(way))) <= most:
+            return led
+        self.limits.root_too_fast += 1
+        return led._replace(root_pos_w=self._out.root_pos_w + way * most / length)
 
     def _heed(self, tick: Tick) -> None:
         """Take what the human's clock shows as the target, or the lack of it as a reason to hold or stand."""
@@ -150,13 +163,16 @@ class RobotStream:
                 if self._held >= self.config.give_up * self.clock.fps:
                     self._stand_down()
             return
+        if self._leaps(tick.frame):
+            self.limits.refused += 1
+            self._hold()
         if self.mode is not Mode.FOLLOWING or tick.first:
             if self._stood <= self.config.stand * self.clock.fps:
                 return
             self._hold()
             self.mode = Mode.FOLLOWING
             self._retargeter.reset()
-        frame = self._retargeter.push(tick.frame)
+        frame = self._pushed_through(tick.frame)
         if frame is None:  # the look-ahead: the pose is still held
             return
         if self._place is None:
@@ -164,6 +180,26 @@ class RobotStream:
             self._lead(self._out, self.config.blend)
         self._target = self._place.moved(frame)
         self.delay = tick.delay + self._retargeter.lookahead / self.clock.fps
+
+    def _leaps(self, frame: HumanFrame) -> bool:
+        """Whether the human is further from where he was than anyone gets in a tick."""
+        before, self._pushed = self._pushed, frame
+        if before is None or self.mode is not Mode.FOLLOWING:
+            return False
+        return bool(np.linalg.norm(frame.root_pos_w - before.root_pos_w) * self.clock.fps > FASTEST)
+
+    def _pushed_through(self, human: HumanFrame) -> RobotFrame | None:
+        """What the retargeter makes of a frame; if it is nothing that a robot can be, the robot holds its pose."""
+        try:
+            frame = self._retargeter.push(human)
+        except MotionError:
+            frame = None
+        else:
+            if frame is None or all(np.isfinite(part).all() for part in frame):
+                return frame
+        self.limits.refused += 1
+        self._hold()
+        return None
 
     def _hold(self) -> None:
         self.mode, self._held, self._place = Mode.HOLDING, 0, None

@@ -245,7 +245,7 @@ def _bound(address: Address, kind: socket.SocketKind) -> socket.socket:
         bound = socket.socket(family, kind, protocol)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(place)
-    except OSError as error:
-        raise UserError(f"{address}: cannot listen there ({error.strerror}); choose another host or port") from error
+    except (OSError, UnicodeError) as error:
+        raise UserError(f"{address}: cannot listen there ({error}); choose another host or port") from error
     bound.settimeout(_LOOK)
     return bound

@@ -35,7 +35,7 @@ def code_sequences(
     model: DualEncoderVQVAE, sequences: Sequence[np.ndarray], fps: float, levels: int | None = None
 ) -> list[TokenSequence]:
     """Tokens of whole sequences (T, D) of robot features, side by side."""
-    coded = coded_alike(model, model.robot_encoder, sequences, levels)
+    coded = coded_alike(model, model.robot_latent, sequences, levels)
     return [
         TokenSequence(one.tokens[0].cpu(), one.latent[0].cpu(), len(sequence) / fps)
         for one, sequence in zip(coded, sequences, strict=True)
