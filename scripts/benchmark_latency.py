@@ -18,6 +18,7 @@ from g1_vq_retarget.motion import HumanClip
 from g1_vq_retarget.motion.formats import load_motion
 from g1_vq_retarget.retarget.latency import benchmark
 from g1_vq_retarget.retarget.latency_report import latency_table, plot_latency
+from g1_vq_retarget.retarget.retargeter import check_device
 from g1_vq_retarget.training.checkpoint import load_checkpoint
 
 
@@ -59,8 +60,8 @@ def main(args: Args) -> None:
             raise UserError(f"{flag} must be at least {least}, it is {value}")
     torch.set_num_threads(args.threads)
     devices = args.device or ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
-    if "cuda" in devices and not torch.cuda.is_available():
-        raise UserError("--device cuda: torch finds no GPU here; leave it out")
+    for device in devices:
+        check_device(device)
     if args.plot is not None and not any(load_checkpoint(path).model.causal for path in args.checkpoint):
         raise UserError(f"--plot {args.plot}: none of the models is causal, so there is no live latency to draw")
     human = _sample() if args.human is None else load_motion(args.human)

@@ -18,6 +18,7 @@ from g1_vq_retarget.motion import HumanClip, resample
 from g1_vq_retarget.motion.formats import Unit, UpAxis, load_motion
 from g1_vq_retarget.retarget.frame_clock import ClockConfig, FrameClock
 from g1_vq_retarget.retarget.live import LiveRetargeter
+from g1_vq_retarget.retarget.retargeter import check_device
 from g1_vq_retarget.streaming.addresses import parse_address
 from g1_vq_retarget.streaming.loop import run
 from g1_vq_retarget.streaming.pace import Pace
@@ -72,8 +73,7 @@ def main(args: Args) -> None:
         raise UserError(f"--seconds must be a positive number, it is {args.seconds:g}")
     if len(set(args.sink)) != len(args.sink):
         raise UserError("--sink names an address twice; leave one out")
-    if args.device.startswith("cuda") and not torch.cuda.is_available():
-        raise UserError("--device cuda: torch finds no GPU here; leave it out")
+    check_device(args.device)
     if "://" not in args.source and args.skeleton is not None:
         raise UserError("--skeleton is for sources that are no file; leave it out")
     sinks = [parse_address(text, "--sink") for text in args.sink]

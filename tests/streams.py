@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from g1_vq_retarget.motion import HumanClip
 from g1_vq_retarget.retarget.live import HumanFrame, RobotFrame
 from g1_vq_retarget.robot import load_robot
 from synthetic import data_folder, save_started, tiny_model
@@ -20,10 +19,6 @@ def human_frame(x: float, turn: float = 0.0) -> HumanFrame:
     """A body at some x (m), all of whose joints, and whose pelvis, have turned about z by some angle (rad)."""
     quat = Rotation.from_rotvec([0.0, 0.0, turn]).as_quat(scalar_first=True)
     return HumanFrame(np.array([x, 0.0, 0.9]), quat, np.tile(quat, (21, 1)))
-
-
-def frame_of(clip: HumanClip, index: int) -> HumanFrame:
-    return HumanFrame(clip.root_pos_w[index], clip.root_quat_w[index], clip.joint_quat[index])
 
 
 def turn_of(frame: HumanFrame) -> float:

@@ -6,7 +6,7 @@ import pytest
 from g1_vq_retarget.errors import UserError
 from g1_vq_retarget.retarget.frame_clock import ClockConfig, FrameClock, Tick
 from g1_vq_retarget.retarget.live import HumanFrame
-from streams import FPS, STEP, frame_of, human_frame, turn_of
+from streams import FPS, STEP, human_frame, turn_of
 from synthetic import human_clip
 
 SPEED, TURNING = 1.5, 0.5  # m/s, rad/s
@@ -59,7 +59,7 @@ def test_frames_on_the_ticks_come_out_as_they_are() -> None:
     clock = FrameClock(FPS, ClockConfig(delay=0))
     for index in range(60):
         now = 7.3 + index / FPS
-        clock.add(frame_of(clip, index), now, index / FPS)
+        clock.add(HumanFrame.of(clip, index), now, index / FPS)
         frame = pose(clock.tick(now))
         np.testing.assert_allclose(frame.joint_quat, clip.joint_quat[index], atol=1e-9)
         np.testing.assert_allclose(frame.root_pos_w, clip.root_pos_w[index], atol=1e-9)

@@ -30,7 +30,7 @@ def weights_of_causal(request: pytest.FixtureRequest, folder: DataFolder, tmp_pa
 
 
 def frames_of(clip: HumanClip) -> list[HumanFrame]:
-    return [HumanFrame(*frame) for frame in zip(clip.root_pos_w, clip.root_quat_w, clip.joint_quat, strict=True)]
+    return [HumanFrame.of(clip, index) for index in range(len(clip))]
 
 
 def test_frame_by_frame_is_the_clip(weights_of_causal: Path) -> None:

@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 
 from g1_vq_retarget.retarget.frame_clock import ClockConfig, FrameClock
+from g1_vq_retarget.retarget.live import HumanFrame
 from g1_vq_retarget.streaming.addresses import Address, parse_address
 from g1_vq_retarget.streaming.loop import run
 from g1_vq_retarget.streaming.messages import HumanMessage, write_human
@@ -31,7 +32,7 @@ from g1_vq_retarget.streaming.sources import UDPSource
 from g1_vq_retarget.streaming.twist import layout
 from redis_servers import RedisServer
 from running import SCRIPTS
-from streams import FPS, FakeLive, causal_checkpoint, frame_of
+from streams import FPS, FakeLive, causal_checkpoint
 from synthetic import human_clip
 
 LOOPBACK = "127.0.0.1"
@@ -93,7 +94,7 @@ def act(port: int, ended: threading.Event, period: float) -> None:
             if 0.3 < within < 0.35 or 0.5 < within < 0.5 + 0.8 / period:
                 continue
             skeleton = clip.rest_offsets if sent % 60 == 0 else None
-            message = write_human(HumanMessage(time.time(), frame_of(clip, sent % 600), skeleton))
+            message = write_human(HumanMessage(time.time(), HumanFrame.of(clip, sent % 600), skeleton))
             for _ in range(1 + (sent % 7 == 0)):
                 way.sendto(message, (LOOPBACK, port))
 

@@ -6,13 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from g1_vq_retarget.retarget.live import RobotFrame
+from g1_vq_retarget.retarget.live import HumanFrame, RobotFrame
 from g1_vq_retarget.robot import load_robot
 from g1_vq_retarget.streaming.messages import HumanMessage, MessageError, read_human, write_human, write_robot
-from streams import frame_of
 from synthetic import human_clip, rest_offsets
 
-FRAME = frame_of(human_clip(3), 1)
+FRAME = HumanFrame.of(human_clip(3), 1)
 
 
 def test_a_frame_is_the_same_after_its_message() -> None:

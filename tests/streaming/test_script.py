@@ -19,11 +19,12 @@ import pytest
 from g1_vq_retarget.motion import HumanClip, resample
 from g1_vq_retarget.motion.formats import load_motion, save_motion
 from g1_vq_retarget.retarget import Retargeter
+from g1_vq_retarget.retarget.live import HumanFrame
 from g1_vq_retarget.robot import load_robot
 from g1_vq_retarget.streaming.messages import LARGEST, HumanMessage, write_human
 from redis_servers import RedisServer
 from running import SCRIPTS, Outcome, run_script
-from streams import causal_checkpoint, frame_of
+from streams import causal_checkpoint
 from synthetic import data_folder, human_clip, robot_clip, save_started, write_bvh
 
 ROBOT = load_robot()
@@ -104,7 +105,7 @@ def test_an_actor_on_the_network_is_followed(
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as way:
             for index in range(len(clip)):
                 skeleton = clip.rest_offsets if index % 60 == 0 else None
-                message = write_human(HumanMessage(time.time(), frame_of(clip, index), skeleton))
+                message = write_human(HumanMessage(time.time(), HumanFrame.of(clip, index), skeleton))
                 way.sendto(message, ("127.0.0.1", port))  # not connected, it hears of no closed port
                 if done.wait(1 / 60):
                     return

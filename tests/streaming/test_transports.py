@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from g1_vq_retarget.errors import UserError
-from g1_vq_retarget.retarget.live import RobotFrame
+from g1_vq_retarget.retarget.live import HumanFrame, RobotFrame
 from g1_vq_retarget.robot import load_robot
 from g1_vq_retarget.streaming import sender as sender_module
 from g1_vq_retarget.streaming import sources as sources_module
@@ -22,7 +22,7 @@ from g1_vq_retarget.streaming.sender import Sender
 from g1_vq_retarget.streaming.sinks import Told, sink
 from g1_vq_retarget.streaming.sources import Arrived, FileSource, NetworkSource, TCPSource, UDPSource, network_source
 from g1_vq_retarget.streaming.twist import layout
-from streams import FPS, frame_of, human_frame
+from streams import FPS, human_frame
 from synthetic import human_clip, rest_offsets
 
 ROBOT = load_robot()
@@ -173,7 +173,7 @@ def test_a_file_gives_each_frame_at_its_time() -> None:
         assert all(one.arrived == pytest.approx(now) for one in arrived)
         got += arrived
     for index, one in enumerate(got):
-        np.testing.assert_array_equal(one.frame.joint_quat, frame_of(clip, index).joint_quat)
+        np.testing.assert_array_equal(one.frame.joint_quat, HumanFrame.of(clip, index).joint_quat)
     np.testing.assert_allclose(np.diff([one.stamp for one in got]), 1 / FPS)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -177,3 +177,9 @@ class RootStart:
         """The place and heading of a clip's first frame."""
         x, y, _ = (float(value) for value in clip.root_pos_w[0])
         return cls(x, y, float(heading(clip.body_rotation[:1])[0]), height)
+
+    @classmethod
+    def after(cls, human: HumanClip, robot: RobotModel) -> Self:
+        """Where a robot begins that does as a human: with the human's heading, the place shrunk by the legs' ratio."""
+        start, ratio = cls.of(human, robot.default_root_height), robot.leg_length / human.leg_length
+        return replace(start, x=ratio * start.x, y=ratio * start.y)

@@ -28,6 +28,9 @@ class StreamingStep(nn.Module):
             raise ValueError("the model is not causal")
         self.model = model
         self.levels = levels or len(model.quantizer.codebook_sizes)
+        self._coded = len(
+            model.quantizer.begin(1)
+        )  # of the state's tensors, those of the quantizer; the rest is a `Past`
         feedback = model.feedback()
         self.feedback = nn.Buffer(torch.zeros(0) if feedback is None else feedback)
 
@@ -49,8 +52,7 @@ class StreamingStep(nn.Module):
                 `DualEncoderVQVAE.known` has them.
             state: what came of the step before, or of `begin`.
         """
-        coded = len(self.model.quantizer.begin(1))
-        return self._run(human, state[:coded], Past(state[coded:]))
+        return self._run(human, state[: self._coded], Past(state[self._coded :]))
 
     def _run(self, human: Tensor, coded: tuple[Tensor, ...], past: Past) -> tuple[Tensor, ...]:
         model = self.model

@@ -239,7 +239,7 @@ def live_latency(
         UserError: no usable checkpoint of a causal model there.
     """
     live = _TimedRetargeter(checkpoint, clip.rest_offsets, device)
-    frames = [HumanFrame(*one) for one in zip(clip.root_pos_w, clip.root_quat_w, clip.joint_quat, strict=True)]
+    frames = [HumanFrame.of(clip, index) for index in range(len(clip))]
     for frame in frames[:warmup]:
         live.push(frame)
     live.reset()

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -20,8 +20,6 @@ from g1_vq_retarget.motion.root import integrate_root
 from g1_vq_retarget.motion.skeleton import leg_length
 from g1_vq_retarget.training.checkpoint import load_checkpoint
 
-# Velocities at the end of the root stream.
-RATES = 3
 # Legs of less are a mistake, m.
 SHORTEST_LEGS = 0.2
 # Calls in which torch makes a traced program fast: they would hold up the first frames.
@@ -40,6 +38,11 @@ class HumanFrame(NamedTuple):
     root_pos_w: np.ndarray
     root_quat_w: np.ndarray
     joint_quat: np.ndarray
+
+    @classmethod
+    def of(cls, clip: HumanClip, index: int) -> Self:
+        """One frame of a clip."""
+        return cls(clip.root_pos_w[index], clip.root_quat_w[index], clip.joint_quat[index])
 
 
 class RobotFrame(NamedTuple):
@@ -95,13 +98,12 @@ class LiveRetargeter:
         if not loaded.spec.root or not loaded.info["human_windows"]:
             lacks = "human motion" if loaded.spec.root else "the root"
             raise UserError(f"{loaded.path}: was trained without {lacks}, which live motion needs")
-        sizes = loaded.model.quantizer.codebook_sizes
-        if levels is not None and not 1 <= levels <= len(sizes):
-            raise UserError(f"levels must be 1 to {len(sizes)}, those of {loaded.path}; it is {levels}")
+        loaded.check_levels(levels)
         if not leg_length(np.asarray(rest_offsets, float)) > SHORTEST_LEGS:
             raise UserError(f"rest_offsets: legs shorter than {SHORTEST_LEGS} m are no human's; give offsets in m")
-        robot = loaded.spec.robot_model()
+        robot, rates = loaded.spec.robot_model(), loaded.model.rates
         assert robot is not None  # human motion is only paired with a robot whose links are known
+        assert rates is not None  # it codes the root
         self.robot = robot
         self.device = device
         self.step = StreamingStep(loaded.model, levels).to(device)
@@ -109,14 +111,14 @@ class LiveRetargeter:
         self.joint_names = tuple(loaded.spec.joint_names)
         self.lookahead = loaded.model.downsample - 1
         self.tokens = np.zeros(0, int)
+        self._rates = len(rates.velocities)  # at the end of a human's features, as of a robot's
         self._rest_offsets = np.asarray(rest_offsets, float)
         self._mean, self._deviation = np.asarray(loaded.spec.robot_mean), np.asarray(loaded.spec.robot_std)
         self._start: RootStart | None = None
         self._beginning = self.step.begin()
         self.reset()
-        self._traced = _traced(
-            self.step, torch.zeros(1, self.lookahead + 1, len(loaded.spec.human_mean), device=device)
-        )
+        human = torch.zeros(1, self.lookahead + 1, len(loaded.spec.human_mean), device=device)
+        self._traced = _traced(self.step, human, self._beginning)
 
     def reset(self) -> None:
         """The next frame is the first of a motion; the robot goes on from where it stands, facing as it does."""
@@ -159,9 +161,8 @@ class LiveRetargeter:
         )
         before, now = self.spec.human_features(clip)
         if self._start is None:
-            start, ratio = RootStart.of(clip, self.robot.default_root_height), self.robot.leg_length / clip.leg_length
-            self._start = replace(start, x=ratio * start.x, y=ratio * start.y)
-        now[-RATES:] = 0.0 if self._last is None else before[-RATES:]
+            self._start = RootStart.after(clip, self.robot)
+        now[-self._rates :] = 0.0 if self._last is None else before[-self._rates :]
         return now
 
     def _placed(self, features: np.ndarray) -> RobotFrame:
@@ -178,13 +179,15 @@ class LiveRetargeter:
         return RobotFrame(pos[0], rotation[0].as_quat(scalar_first=True), joints)
 
 
-def _traced(step: StreamingStep, human: torch.Tensor) -> Callable[..., tuple[torch.Tensor, ...]]:
+def _traced(
+    step: StreamingStep, human: torch.Tensor, state: tuple[torch.Tensor, ...]
+) -> Callable[..., tuple[torch.Tensor, ...]]:
     """The same as one program: a step is a thousand small operations, and half its time is Python's between them.
 
     Args:
         human: features of the shape that there will be.
+        state: what it begins with.
     """
-    state = step.begin(len(human))
     with warnings.catch_warnings():
         # that shapes are taken for constants, as here they are, and that TorchScript is no longer worked on
         warnings.simplefilter("ignore")

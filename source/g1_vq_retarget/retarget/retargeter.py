@@ -24,6 +24,16 @@ from g1_vq_retarget.training.checkpoint import load_checkpoint
 AT_ONCE = 32
 
 
+def check_device(device: str) -> None:
+    """Refuse a GPU where there is none.
+
+    Raises:
+        UserError: `device` is cuda, and torch finds none.
+    """
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise UserError("--device cuda: torch finds no GPU here; leave it out")
+
+
 class Held(NamedTuple):
     """What was held at joint limits: the share of all joint values, and the largest excess in rad."""
 
@@ -106,15 +116,13 @@ class Retargeter:
     @torch.inference_mode()
     def _encode_all(self, clips: Sequence[HumanClip | RobotClip], levels: int | None = None) -> list[MotionTokens]:
         """`encode` of each."""
-        sizes = self.model.quantizer.codebook_sizes
-        if levels is not None and not 1 <= levels <= len(sizes):
-            raise UserError(f"levels must be 1 to {len(sizes)}, those of {self.checkpoint.path}; it is {levels}")
+        self.checkpoint.check_levels(levels)
         read = [self._read(clip) for clip in clips]
         quantized = self._together(
             lambda latents: self.model.quantize(latents, levels).tokens, [one[1] for one in read]
         )
         return [
-            self._tokens_of(clip, start, tokens.cpu().numpy(), sizes[:levels])
+            self._tokens_of(clip, start, tokens.cpu().numpy(), self.model.quantizer.codebook_sizes[:levels])
             for (clip, _, start), tokens in zip(read, quantized, strict=True)
         ]
 
@@ -126,9 +134,7 @@ class Retargeter:
             assert self.robot is not None  # human motion is only paired with a robot whose links are known
             clip = resample(clip, self.spec.fps)
             features, encode = self.spec.human_features(clip), self.model.human_latent
-            start = RootStart.of(clip, self._height)
-            ratio = self.robot.leg_length / clip.leg_length
-            start = replace(start, x=ratio * start.x, y=ratio * start.y)
+            start = RootStart.after(clip, self.robot)
         else:
             clip = resample(clip, self.spec.fps)
             features, encode = self.spec.robot_features(clip), self.model.robot_latent

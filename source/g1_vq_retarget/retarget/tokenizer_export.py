@@ -40,13 +40,12 @@ def export_tokenizer(
         UserError: a part or a number of levels that the model does not have; something else stands there; onnx or
             onnxruntime is not installed; or what was written does not do what the model does.
     """
-    there, most = parts_of(checkpoint), len(checkpoint.model.quantizer.codebook_sizes)
+    there = parts_of(checkpoint)
     for part in parts:
         if part not in there:
             lacks = "looks ahead" if checkpoint.info["human_windows"] else "was trained without human motion"
             raise UserError(f"{checkpoint.path}: has no {part}, since it {lacks}; it has {', '.join(there)}")
-    if levels is not None and not 1 <= levels <= most:
-        raise UserError(f"levels must be 1 to {most}, those of {checkpoint.path}; it is {levels}")
+    checkpoint.check_levels(levels)
     card, described = card_of(checkpoint, levels), {}
     with replacing_folder(folder) as temporary, warnings.catch_warnings():
         # of sizes that a trace may hold, which is why several are tried; and of the age of what is used

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from typing import NamedTuple, Protocol
 
@@ -81,9 +82,8 @@ class FileSource:
         arrived = []
         # a frame on a tick is there at that tick, whatever way both were rounded
         while not self.ended and (stamp := self._stamp(self._given)) <= now - self._start + 1e-6:
-            frame = self._given % len(self._clip)
-            values = self._clip.root_pos_w, self._clip.root_quat_w, self._clip.joint_quat
-            arrived.append(Arrived(HumanFrame(*(value[frame] for value in values)), self._start + stamp, stamp))
+            frame = HumanFrame.of(self._clip, self._given % len(self._clip))
+            arrived.append(Arrived(frame, self._start + stamp, stamp))
             self._given += 1
             self.ended = not self._loop and self._given == len(self._clip)
         return arrived
@@ -95,7 +95,7 @@ class FileSource:
         return self._wait + times * self._period + frame / self._clip.fps
 
 
-class NetworkSource:
+class NetworkSource(ABC):
     """What comes over the network, received and read by a thread.
 
     Attributes:
@@ -123,8 +123,9 @@ class NetworkSource:
         self._closing.set()
         self._thread.join(2 * _LOOK)
 
+    @abstractmethod
     def _receive(self) -> None:
-        raise NotImplementedError
+        """Take messages until `close`; runs in the thread."""
 
     def _take(self, data: bytes) -> None:
         """A message: a frame, or a complaint about what is none."""

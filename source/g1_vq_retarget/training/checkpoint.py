@@ -34,6 +34,16 @@ class Checkpoint:
     info: dict
     path: Path
 
+    def check_levels(self, levels: int | None) -> None:
+        """Refuse a number of tokens a step that the model does not have; None stands for all of them.
+
+        Raises:
+            UserError: of another number.
+        """
+        most = len(self.model.quantizer.codebook_sizes)
+        if levels is not None and not 1 <= levels <= most:
+            raise UserError(f"levels must be 1 to {most}, those of {self.path}; it is {levels}")
+
 
 def build_model(spec: FeatureSpec, config: ModelConfig) -> DualEncoderVQVAE:
     """An untrained model for these features."""
