@@ -56,6 +56,18 @@ def test_windows_of_whole_clips_are_cut_from_what_the_clip_decodes_to(
         torch.testing.assert_close(decoded[int(row)], torch.from_numpy(window), atol=1e-5, rtol=1e-5)
 
 
+def test_whole_clips_are_decoded_from_their_tokens_alone(
+    folder: DataFolder, model: DualEncoderVQVAE, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # not from the latents that the encoder remembers: a decoder on its own might go astray, and no figure tell
+    nothing = torch.zeros(1, 1, model.config.network.latent_dim)
+    monkeypatch.setattr(model.quantizer, "decode", lambda tokens: nothing.expand(*tokens.shape[:2], -1))
+    for clip in decoded_clips(model, folder.split("test"), folder.spec(True)):
+        with torch.no_grad():
+            still = model.decoder(nothing.expand(1, len(clip.tokens), -1))[0, : clip.sequence.frames]
+        torch.testing.assert_close(clip.motion, still, atol=1e-5, rtol=1e-5)
+
+
 def test_humans_of_unlike_length_are_coded_side_by_side_as_alone(tmp_path: Path, model: DualEncoderVQVAE) -> None:
     clips = {"train": [pair("long", 150, 0), pair("short", 70, 1)], "test": [pair("sit", 90, 4)]}
     folder = data_folder(tmp_path / "data", clips)

@@ -35,11 +35,15 @@ PLACED_ON = 20_000
 ONSET_WEIGHT = 0.1
 # Weight of the likelihood by which the deviations learn, beside the squared error.
 LIKELIHOOD = 5e-4
-# An error of the memory must not grow: decoders round otherwise than the encoder did, and tokens get spoiled. Where
-# it would shrink by less than this a step, training pays so much for the square of the difference; looked at over so
-# many rows and steps, with errors of this size.
-LARGEST_GROWTH, GROWTH_COST = 0.99, 3.0
-GROWTH_ROWS, GROWTH_STEPS, SMALL_ERROR = 8, 12, 1e-2
+# An error of the memory must die away: decoders round otherwise than the encoder did, and tokens get spoiled. Training
+# looks at errors of these sizes in so many sequences, after so many steps have turned them to what grows most; where
+# one then shrinks by less than this a step, it pays so much for the square of the difference.
+LARGEST_GROWTH, GROWTH_COST = 0.98, 30.0
+GROWTH_ROWS, TURNING_STEPS, GROWTH_STEPS = 16, 12, 12
+ERROR_SIZES = -2.0, 0.0  # from one to the other power of ten
+# What is remembered counts as no farther out than this, in standard deviations: whatever tokens come, latents stay
+# finite. Human motion unlike all that was trained on has been seen at 23.
+FARTHEST = 32.0
 # Deviations stay within so many e-folds of what they are on average.
 SCALE_RANGE = 4.0
 # Where the number of levels varies in training, all of them are told so often.
@@ -74,6 +78,8 @@ class Prediction(nn.Module):
 
         Of a memory in float64, the linear map is computed as finely, and so the mean; see `begin`.
         """
+        farthest = (FARTHEST / self.scale).to(memory)
+        memory = memory.clamp(-farthest, farthest)
         hidden = self.inlet(memory.float() * self.scale)
         mean, log_scale = self.out(hidden + self.hidden(hidden)).chunk(2, -1)
         linear = F.linear(memory, self.linear.weight.to(memory), self.linear.bias.to(memory))
@@ -122,7 +128,7 @@ class PredictiveResidual(Quantizer):
             weight = weight / weight.mean()
             loss = (weight * (target - coded).square()).mean()
             loss = loss + LIKELIHOOD * (deviation.log() + missed.square() / 2).mean()
-            loss = loss + GROWTH_COST * (self._growth(codes[:leading], chosen) - LARGEST_GROWTH).relu().square()
+            loss = loss + GROWTH_COST * (self._growth(codes, tokens) - LARGEST_GROWTH).relu().square().mean()
             # only now: what was told above is told by the codes that were chosen
             self._replace_dead_codes(missed.detach(), chosen)
             coded = torch.cat([coded, codes[leading:]])
@@ -158,8 +164,7 @@ class PredictiveResidual(Quantizer):
         memory = self._empty_memory(past)
         known = self._marked(past[:, -self.reach :], tokens.shape[-1]).flip(1)
         memory[:, : known.shape[1]] = known
-        mean, deviation = self.prediction(memory.flatten(1))
-        return (mean + deviation * self.told(tokens[:, None])[:, 0]).to(past)
+        return self.decode_step(self.told(tokens[:, None])[:, 0], memory, tokens.shape[-1])[0].to(past)
 
     @torch.no_grad()
     def place_codes(self, latents: Tensor) -> None:
@@ -298,35 +303,53 @@ class PredictiveResidual(Quantizer):
         return (lags * factor ** torch.arange(1, memory + 1, device=weight.device)[:, None, None]).flatten(0, 1)
 
     def _growth(self, codes: Tensor, tokens: Tensor) -> Tensor:
-        """By how much a small error of the memory grows a step, if it is of the kind that grows most.
+        """(R,) by how much an error of the memory grows a step, in some of the sequences.
 
-        That kind is found by power iteration: what an error has become is what the next call begins with.
+        It is of the kind that grows most, found by power iteration: what the fastest has become is what the next call
+        begins with.
 
         Args:
             codes: (B, T, C) decoded latents.
             tokens: (B, T, l) their tokens.
         """
         memory, levels = self.config.memory, tokens.shape[-1]
-        steps = min(GROWTH_STEPS, codes.shape[1] - memory)
+        steps = min(TURNING_STEPS + GROWTH_STEPS, codes.shape[1] - memory)
+        turning = min(TURNING_STEPS, steps - 1)
         if steps < 1 or not len(codes):
-            return codes.new_zeros(())
+            return codes.new_zeros(1)
+        # one number drawn, however many rows there are: processes of one training go on to draw the same
         begin = int(torch.randint(memory, codes.shape[1] - steps + 1, ()))
-        rows = slice(GROWTH_ROWS)
+        looked_at = min(GROWTH_ROWS, len(codes))
+        rows = torch.arange(looked_at, device=codes.device) * len(codes) // looked_at
         told = self.told(tokens[rows, begin : begin + steps]).detach()
         before = self._marked(codes[rows, begin - memory : begin], levels).flip(1)
-        # both ways with gradients: their difference is what is to shrink, not that they end elsewhere
-        memories = torch.cat([before, before + F.pad(SMALL_ERROR * self.weakness, (0, 1))])
-        for step in range(steps):
+        size = torch.logspace(*ERROR_SIZES, looked_at, device=codes.device)
+        memories = torch.cat([before, before + F.pad(size[:, None, None] * self.weakness, (0, 1))])
+
+        def step_on(memories: Tensor, step: int) -> Tensor:
             mean, deviation = self.prediction(memories.flatten(1))
-            memories = self._remember(memories, mean + deviation * told[:, step].repeat(2, 1), levels)
-        undisturbed, disturbed = memories[..., :-1].chunk(2)
-        error = disturbed - undisturbed
+            return self._remember(memories, mean + deviation * told[:, step].repeat(2, 1), levels)
+
+        def error(memories: Tensor) -> Tensor:
+            undisturbed, disturbed = memories[..., :-1].chunk(2)
+            return (disturbed - undisturbed).flatten(1)
+
         with torch.no_grad():
-            became = F.normalize(error.mean(0).flatten(), dim=0).view_as(self.weakness)
-            # an error that has died away altogether says nothing of others
+            for step in range(turning):
+                memories = step_on(memories, step)
+            least = 1e-12 * size.square()  # an error that died away altogether does not grow
+            at_first = error(memories).square().sum(1) + least
+        # both ways with gradients: their difference is what is to shrink, not that they end elsewhere
+        for step in range(turning, steps):
+            memories = step_on(memories, step)
+        at_last = error(memories)
+        # the least error keeps the root's slope finite, too
+        growth = ((at_last.square().sum(1) + 1e-12 * least) / at_first) ** (0.5 / (steps - turning))
+        with torch.no_grad():
+            became = F.normalize(at_last[growth.argmax()], dim=0).view_as(self.weakness)
+            # an error that has died away says nothing of others
             self.weakness.copy_(torch.where(became.any(), became, self.weakness))
-        # the least error keeps the root's slope finite where all is forgotten at once
-        return (error.square().sum(dim=(1, 2)).mean() / SMALL_ERROR**2 + 1e-12) ** (0.5 / steps)
+        return growth
 
     @torch.no_grad()
     def _replace_dead_codes(self, missed: Tensor, tokens: Tensor) -> None:

@@ -99,7 +99,7 @@ def coded_alike(
     """Features (T, D) of some sequences, each coded as it would be alone: a closed loop goes through them only once.
 
     Returns:
-        For each, latents (1, T', C), tokens (1, T', L) and the loss of all.
+        For each, latents (1, T', C) decoded from the tokens alone, tokens (1, T', L) and the loss of all.
     """
     device = next(model.parameters()).device
     latents = [encoder(model.fill(torch.from_numpy(one).to(device)[None]))[0] for one in features]
@@ -107,8 +107,9 @@ def coded_alike(
     # what stands behind the end of a sequence changes nothing in it
     filled = [latent[torch.arange(longest, device=device).clamp(max=len(latent) - 1)] for latent in latents]
     coded = model.quantize(torch.stack(filled), levels)
+    decoded = model.quantizer.decode(coded.tokens)
     return [
-        Quantized(coded.latent[row, None, : len(latent)], coded.tokens[row, None, : len(latent)], coded.loss)
+        Quantized(decoded[row, None, : len(latent)], coded.tokens[row, None, : len(latent)], coded.loss)
         for row, latent in enumerate(latents)
     ]
 
