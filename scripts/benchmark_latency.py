@@ -13,7 +13,7 @@ import tyro
 
 from g1_vq_retarget.data.sample import sample_clips, sample_split
 from g1_vq_retarget.errors import UserError, reporting
-from g1_vq_retarget.files import replacing
+from g1_vq_retarget.files import check_writable, replacing
 from g1_vq_retarget.motion import HumanClip
 from g1_vq_retarget.motion.formats import load_motion
 from g1_vq_retarget.retarget.latency import benchmark
@@ -43,7 +43,7 @@ class Args:
     ik: bool = True
     """Whether to find the motion by inverse kinematics, too; needs pip install -e '.[ik]'."""
     beam: int | None = None
-    """Candidates of the search in whole clips, in place of the model's own; fewer are faster and a little worse."""
+    """Candidates of the search, in place of the model's own; fewer are faster and a little worse."""
     json: Path | None = None
     """File for all figures."""
     out: Path | None = None
@@ -64,6 +64,9 @@ def main(args: Args) -> None:
         check_device(device)
     if args.plot is not None and not any(load_checkpoint(path).model.causal for path in args.checkpoint):
         raise UserError(f"--plot {args.plot}: none of the models is causal, so there is no live latency to draw")
+    for path in (args.json, args.out, args.plot):
+        if path is not None:
+            check_writable(path)
     human = _sample() if args.human is None else load_motion(args.human)
     if not isinstance(human, HumanClip):
         raise UserError(f"{args.human}: holds a robot's motion, expected a human's")

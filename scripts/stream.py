@@ -13,11 +13,11 @@ import torch
 import tyro
 
 from g1_vq_retarget.errors import UserError, reporting
-from g1_vq_retarget.files import replacing
+from g1_vq_retarget.files import check_writable, replacing
 from g1_vq_retarget.motion import HumanClip, resample
 from g1_vq_retarget.motion.formats import Unit, UpAxis, load_motion
 from g1_vq_retarget.retarget.frame_clock import ClockConfig, FrameClock
-from g1_vq_retarget.retarget.live import LiveRetargeter
+from g1_vq_retarget.retarget.live import LiveRetargeter, live_checkpoint
 from g1_vq_retarget.retarget.retargeter import check_device
 from g1_vq_retarget.streaming.addresses import parse_address
 from g1_vq_retarget.streaming.loop import run
@@ -50,6 +50,8 @@ class Args:
     """Begin the file again when it ends, after a second."""
     levels: int | None = None
     """Only so many tokens a step, for a lower rate; by default all of the model's."""
+    beam: int | None = None
+    """Candidates of the search, in place of the model's own; fewer are faster and a little worse."""
     device: str = "cpu"
     """Where the network runs."""
     clock: ClockConfig = field(default_factory=ClockConfig)
@@ -74,6 +76,9 @@ def main(args: Args) -> None:
     if len(set(args.sink)) != len(args.sink):
         raise UserError("--sink names an address twice; leave one out")
     check_device(args.device)
+    live_checkpoint(args.checkpoint, args.levels, args.beam)  # told before a skeleton is waited for
+    if args.json is not None:
+        check_writable(args.json)
     if "://" not in args.source and args.skeleton is not None:
         raise UserError("--skeleton is for sources that are no file; leave it out")
     sinks = [parse_address(text, "--sink") for text in args.sink]
@@ -96,7 +101,7 @@ def main(args: Args) -> None:
         else:
             clip = human_clip(Path(args.source), args)
             source, offsets, clock = None, clip.rest_offsets, replace(args.clock, delay=0.0)
-        live = LiveRetargeter(args.checkpoint, offsets, args.device, args.levels)
+        live = LiveRetargeter(args.checkpoint, offsets, args.device, args.levels, args.beam)
         if source is None:
             assert clip is not None
             source = FileSource(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,9 +60,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     Raises:
         UserError: the folder cannot be made or the file cannot be written.
     """
-    path = Path(path)
-    if not path.name or path.is_dir():
-        raise UserError(f"{path} is a folder, expected the name of a file to write")
+    path = _named(path)
     temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -72,6 +71,28 @@ def replacing(path: str | Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def check_writable(path: str | Path) -> None:
+    """Refuse, before long work begins, a file that could not be written after it. Parent folders are created.
+
+    Raises:
+        UserError: as `replacing`.
+    """
+    path = _named(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def _named(path: str | Path) -> Path:
+    path = Path(path)
+    if not path.name or path.is_dir():
+        raise UserError(f"{path} is a folder, expected the name of a file to write")
+    return path
 
 
 @contextmanager

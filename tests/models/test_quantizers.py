@@ -186,7 +186,8 @@ def test_codes_follow_the_data_in_training(kind: str) -> None:
     quantizer, elsewhere = placed(kind, decay=0.8), latents() @ torch.eye(DIM).flip(0)
     tokens = quantizer(latents()).tokens
     before, before_error = quantizer.decode(tokens), error(quantizer, elsewhere)
-    train(quantizer, elsewhere, steps=30, lr=0.003 if kind == "predictive" else 0.05)
+    steps, lr = (60, 0.003) if kind == "predictive" else (30, 0.05)
+    train(quantizer, elsewhere, steps=steps, lr=lr)
     assert (quantizer.decode(tokens) - before).abs().mean() > 0.01
     assert error(quantizer, elsewhere) < 0.8 * before_error
 

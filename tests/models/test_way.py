@@ -40,10 +40,13 @@ def test_the_average_of_the_turning_rate_is_made_up_for_and_nothing_else(
         change = decoder(latent + way_correction(rates, latent, turning, encoder, decoder)) - decoder(latent)
     missed = (turning[..., 0] - robot[..., -1]).numpy()
     around = (frames // 2, frames - 1 - frames // 2)
-    slow = np.stack(
-        [np.convolve(np.pad(row, around, mode="edge"), np.ones(frames) / frames, "valid") for row in missed]
-    )
-    np.testing.assert_allclose(change[..., -1], slow, atol=1e-4)
+
+    def averaged(rows: np.ndarray) -> np.ndarray:
+        padded = np.pad(rows, ((0, 0), around), mode="edge")
+        return np.stack([np.convolve(row, np.ones(frames) / frames, "valid") for row in padded])
+
+    once = averaged(missed)
+    np.testing.assert_allclose(change[..., -1], once + averaged(missed - once), atol=1e-4)
     np.testing.assert_allclose(change[..., :-1], 0, atol=1e-4)
 
 
@@ -78,7 +81,8 @@ def test_a_decoder_that_leans_one_way_leads_where_the_robot_goes(causal: bool) -
             (decoder(latent) - robot)[0, 100:, -3:].sum(0).abs()
             for latent in (model.robot_encoder(robot), model.robot_latent(robot))
         )
-    assert (right < 0.35 * short).all()
+    # live there is one look, and no later frame
+    assert (right < (0.35 if causal else 0.1) * short).all()
 
 
 def spec(root: bool = True) -> FeatureSpec:

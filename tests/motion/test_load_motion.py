@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from g1_vq_retarget.errors import UserError
-from g1_vq_retarget.files import replacing, sha256_of
+from g1_vq_retarget.files import check_writable, replacing, sha256_of
 from g1_vq_retarget.motion import HumanClip, MotionError, Provenance, RobotClip, resample
 from g1_vq_retarget.motion.formats import SaveFormat, load_motion, rate_of, save_motion
 from g1_vq_retarget.robot.dof import WRIST_JOINTS
@@ -167,6 +167,15 @@ def test_a_place_that_cannot_be_written_is_named(robot_clip: RobotClip, tmp_path
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(UserError, match=r"clip\.npz cannot be written"):
         save_motion(robot_clip, tmp_path / "file" / "clip.npz", "npz")
+    with pytest.raises(UserError, match=r"clip\.npz cannot be written"):
+        check_writable(tmp_path / "file" / "clip.npz")
+
+
+def test_looking_whether_a_file_can_be_written_leaves_all_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("old")
+    check_writable(tmp_path / "file")
+    check_writable(tmp_path / "new")
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
 
 
 def test_the_hash_is_sha256_of_the_contents(tmp_path: Path) -> None:

@@ -84,6 +84,8 @@ def test_models_in_whole_clips(causal: Path, folder: DataFolder, tmp_path: Path)
     assert found.ik == []
     with pytest.raises(UserError, match="has no predictive codes to search"):
         benchmark(human_clip(66, 4, fps=50.0), [other], warmup=8, ik=False, beam=2)
+    with pytest.raises(UserError, match="--beam must be at least 1, it is 0"):
+        live_latency("causal", causal, human_clip(66, 4, fps=50.0), beam=0)
     with pytest.raises(UserError, match="has 66 frames, and 70 are for warming up"):
         benchmark(human_clip(66, 4, fps=50.0), [causal], warmup=70, ik=False)
 

@@ -174,6 +174,10 @@ def test_mistakes_are_told_in_a_line(checkpoint: Path, tmp_path: Path, capsys: p
     assert "no such file" in refused(capsys, *given, tmp_path / "none.bvh")
     assert "a human's is needed" in refused(capsys, *given, robots)
     assert "looks ahead" in refused(capsys, "--checkpoint", ahead, "--source", path)
+    # not only once an actor's skeleton has come
+    assert "looks ahead" in refused(capsys, "--checkpoint", ahead, "--source", "udp://127.0.0.1:0")
+    assert "expected the name of a file" in refused(capsys, *given, path, "--json", tmp_path)
+    assert "--beam must be at least 1" in refused(capsys, *given, path, "--beam", 0)
     assert "--source http://x:1" in refused(capsys, *given, "http://x:1")
     assert "port is missing" in refused(capsys, *given, "udp://localhost")
     assert "--loop is for files" in refused(capsys, *given, "udp://:9", "--loop")

@@ -51,6 +51,23 @@ def until(true: Callable[[], bool]) -> None:
         time.sleep(0.002)
 
 
+class Broken(Link[int]):
+    """A way whose sending fails as no way should, the first time."""
+
+    def __init__(self) -> None:
+        self.got: list[int] = []
+        self.asked = 0
+
+    def send(self, item: int) -> None:
+        self.asked += 1
+        if self.asked == 1:
+            raise ValueError("cannot be told")
+        self.got.append(item)
+
+    def close(self) -> None:
+        raise BrokenPipeError("nothing there to close")
+
+
 def assert_accounted(sender: Sender[int]) -> None:
     given, sent, dropped, waiting = sender.counts
     assert given == sent + dropped + waiting
@@ -157,3 +174,14 @@ def test_the_end_does_not_wait_for_a_consumer_that_never_answers() -> None:
     assert time.monotonic() - before < 5
     assert_accounted(sender)
     consumer.open.set()
+
+
+def test_a_failure_of_any_kind_is_told_and_does_not_end_the_sending() -> None:
+    way = Broken()
+    sender: Sender[int] = Sender("someone", lambda: way)
+    sender.put(1)
+    until(lambda: sender.failures == 1)
+    sender.put(2)
+    until(lambda: way.got == [2])
+    assert sender.last_error == "ValueError('cannot be told')"
+    assert_accounted(sender)

@@ -13,7 +13,6 @@ import torch
 
 from g1_vq_retarget.data.inverse_kinematics import retarget_by_ik
 from g1_vq_retarget.errors import UserError
-from g1_vq_retarget.models.predictive import PredictiveResidual
 from g1_vq_retarget.motion import HumanClip, resample
 from g1_vq_retarget.retarget.live import HumanFrame, LiveRetargeter, RobotFrame
 from g1_vq_retarget.retarget.retargeter import AT_ONCE, Retargeter
@@ -185,7 +184,7 @@ def benchmark(
         warmup: frames that go before and do not count.
         paced: let live frames come a tick apart, as in use.
         ik: whether to find the motion by inverse kinematics, too.
-        beam: candidates of the search in whole clips, in place of each model's own.
+        beam: candidates of the search, in place of each model's own.
         say: is told what is being measured.
 
     Raises:
@@ -208,11 +207,10 @@ def benchmark(
         for device in devices:
             if loaded.model.causal:
                 say(f"{label} on {device}, frame by frame")
-                live.append(live_latency(label, path, clip, device, warmup, paced))
+                live.append(live_latency(label, path, clip, device, warmup, paced, beam))
             say(f"{label} on {device}, whole clips")
             model = Retargeter(path, device)
-            if beam is not None:
-                _set_beam(model, beam)
+            model.checkpoint.search_with(beam)
             batch += model_throughput(label, model, clip)
     after = _load()
     return Benchmark(
@@ -229,7 +227,13 @@ def benchmark(
 
 
 def live_latency(
-    label: str, checkpoint: Path, clip: HumanClip, device: str = "cpu", warmup: int = 0, paced: bool = False
+    label: str,
+    checkpoint: Path,
+    clip: HumanClip,
+    device: str = "cpu",
+    warmup: int = 0,
+    paced: bool = False,
+    beam: int | None = None,
 ) -> Latency:
     """Send a clip through a causal model frame by frame.
 
@@ -238,7 +242,7 @@ def live_latency(
     Raises:
         UserError: no usable checkpoint of a causal model there.
     """
-    live = _TimedRetargeter(checkpoint, clip.rest_offsets, device)
+    live = _TimedRetargeter(checkpoint, clip.rest_offsets, device, beam=beam)
     frames = [HumanFrame.of(clip, index) for index in range(len(clip))]
     for frame in frames[:warmup]:
         live.push(frame)
@@ -320,15 +324,6 @@ def _timed(call: Callable[[], object], repeats: int) -> tuple[float, float]:
         times.append((perf_counter() - wall, process_time() - cpu))
     wall, cpu = np.median(times, axis=0)
     return float(wall), float(cpu)
-
-
-def _set_beam(model: Retargeter, beam: int) -> None:
-    quantizer = model.model.quantizer
-    if not isinstance(quantizer, PredictiveResidual):
-        raise UserError(f"--beam: {model.checkpoint.path} has no predictive codes to search; leave it out")
-    if beam < 1:
-        raise UserError(f"--beam must be at least 1, it is {beam}")
-    quantizer.config.beam = beam
 
 
 def _label(checkpoint: Path) -> str:

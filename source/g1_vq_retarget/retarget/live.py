@@ -18,7 +18,7 @@ from g1_vq_retarget.models.streaming import StreamingStep
 from g1_vq_retarget.motion import HumanClip, MotionError
 from g1_vq_retarget.motion.root import integrate_root
 from g1_vq_retarget.motion.skeleton import leg_length
-from g1_vq_retarget.training.checkpoint import load_checkpoint
+from g1_vq_retarget.training.checkpoint import Checkpoint, load_checkpoint
 
 # Legs of less are a mistake, m.
 SHORTEST_LEGS = 0.2
@@ -59,6 +59,26 @@ class RobotFrame(NamedTuple):
     joint_pos: np.ndarray
 
 
+def live_checkpoint(checkpoint: str | Path, levels: int | None = None, beam: int | None = None) -> Checkpoint:
+    """A checkpoint that can be used live, so many tokens a step, so many candidates of the search.
+
+    Raises:
+        UserError: no usable checkpoint there, or one of a model that looks ahead, codes no root, or knows no humans;
+            or it does not have as many levels, or has nothing to search.
+    """
+    loaded = load_checkpoint(Path(checkpoint))
+    if not loaded.model.causal:
+        raise UserError(
+            f"{loaded.path}: its model looks ahead; for live motion train config/vq/causal_60ms.yaml or causal_0ms"
+        )
+    if not loaded.spec.root or not loaded.info["human_windows"]:
+        lacks = "human motion" if loaded.spec.root else "the root"
+        raise UserError(f"{loaded.path}: was trained without {lacks}, which live motion needs")
+    loaded.check_levels(levels)
+    loaded.search_with(beam)
+    return loaded
+
+
 class LiveRetargeter:
     """A causal model, ready for an actor who is moving. One frame a tick of 1 / fps.
 
@@ -74,6 +94,7 @@ class LiveRetargeter:
         rest_offsets: (22, 3) m, the actor's skeleton, as in `HumanClip`.
         device: where the network runs.
         levels: only so many tokens a step, for a lower rate.
+        beam: candidates of the search, in place of the model's own.
 
     Attributes:
         fps: rate of the frames, in and out.
@@ -83,22 +104,19 @@ class LiveRetargeter:
         tokens: (levels,) of the latest step.
 
     Raises:
-        UserError: no usable checkpoint there, or one of a model that looks ahead, codes no root, or knows no humans.
+        UserError: as `live_checkpoint`; or legs too short to be a human's.
     """
 
     def __init__(
-        self, checkpoint: str | Path, rest_offsets: np.ndarray, device: str = "cpu", levels: int | None = None
+        self,
+        checkpoint: str | Path,
+        rest_offsets: np.ndarray,
+        device: str = "cpu",
+        levels: int | None = None,
+        beam: int | None = None,
     ) -> None:
-        loaded = load_checkpoint(Path(checkpoint))
+        loaded = live_checkpoint(checkpoint, levels, beam)
         self.spec, self.path = loaded.spec, loaded.path
-        if not loaded.model.causal:
-            raise UserError(
-                f"{loaded.path}: its model looks ahead; for live motion train config/vq/causal_60ms.yaml or causal_0ms"
-            )
-        if not loaded.spec.root or not loaded.info["human_windows"]:
-            lacks = "human motion" if loaded.spec.root else "the root"
-            raise UserError(f"{loaded.path}: was trained without {lacks}, which live motion needs")
-        loaded.check_levels(levels)
         if not leg_length(np.asarray(rest_offsets, float)) > SHORTEST_LEGS:
             raise UserError(f"rest_offsets: legs shorter than {SHORTEST_LEGS} m are no human's; give offsets in m")
         robot, rates = loaded.spec.robot_model(), loaded.model.rates

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 T = TypeVar("T")
@@ -42,6 +43,7 @@ class Sender(Generic[T]):
 
     There is room for one item. What is given while the consumer is busy takes the place of what waits there, so a slow
     consumer gets fewer items, and none that is old; a dead one gets none, and is sought again at growing intervals.
+
     Args:
         name: of the consumer, for messages.
         connect: opens a way to it.
@@ -105,19 +107,20 @@ class Sender(Generic[T]):
                 wait, not_before = FIRST_WAIT, 0.0
             else:
                 self.failures += 1
-                self.last_error = str(error)
+                self.last_error = str(error) if isinstance(error, OSError) else repr(error)
                 not_before, wait = time.monotonic() + wait, min(2 * wait, LONGEST_WAIT)
         if self._link is not None:
             self._link.close()
 
-    def _attempt(self, item: T) -> OSError | None:
+    def _attempt(self, item: T) -> Exception | None:
         try:
             if self._link is None:
                 self._link = self._connect()
             self._link.send(item)
-        except OSError as error:
+        except Exception as error:  # an end of this thread would be told to nobody; so it is counted, and told
             link, self._link = self._link, None
             if link is not None:
-                link.close()
+                with suppress(OSError):
+                    link.close()
             return error
         return None

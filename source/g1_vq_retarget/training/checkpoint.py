@@ -10,6 +10,7 @@ from g1_vq_retarget.data.features import FeatureSpec
 from g1_vq_retarget.errors import UserError
 from g1_vq_retarget.files import existing_file
 from g1_vq_retarget.models import DualEncoderVQVAE, ModelConfig
+from g1_vq_retarget.models.predictive import PredictiveResidual
 from g1_vq_retarget.models.way import RootRates
 from g1_vq_retarget.motion.root import root_columns
 from g1_vq_retarget.training.weights import card_of, load_card, load_weights, save_weights
@@ -43,6 +44,21 @@ class Checkpoint:
         most = len(self.model.quantizer.codebook_sizes)
         if levels is not None and not 1 <= levels <= most:
             raise UserError(f"levels must be 1 to {most}, those of {self.path}; it is {levels}")
+
+    def search_with(self, beam: int | None) -> None:
+        """Have the model search with so many candidates, in place of its own: fewer are faster and a little worse.
+
+        Raises:
+            UserError: there is nothing to search, or fewer than one; None leaves all as it is.
+        """
+        quantizer = self.model.quantizer
+        if beam is None:
+            return
+        if not isinstance(quantizer, PredictiveResidual):
+            raise UserError(f"--beam: {self.path} has no predictive codes to search; leave it out")
+        if beam < 1:
+            raise UserError(f"--beam must be at least 1, it is {beam}")
+        quantizer.config.beam = beam
 
 
 def build_model(spec: FeatureSpec, config: ModelConfig) -> DualEncoderVQVAE:
