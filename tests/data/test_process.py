@@ -4,6 +4,7 @@ import json
 import warnings
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from g1_vq_retarget.motion import HumanClip, RobotClip, resample, resampled_leng
 from g1_vq_retarget.motion.formats import read_bvh, read_unitree_csv
 from g1_vq_retarget.motion.time import Interpolation
 from g1_vq_retarget.robot import load_robot
+from g1_vq_retarget.training.metrics import jerk_share
 from synthetic import data_folder, human_clip, pair, robot_clip
 
 Clips = dict[str, list[tuple[RobotClip, HumanClip | None]]]
@@ -159,6 +161,18 @@ def test_jerk_is_measured_on_the_cubic_resampled_truth(tmp_path: Path) -> None:
     x = yardsticks[1].robot.astype(float)
     third = x[:, 3:] - 3 * x[:, 2:-1] + 3 * x[:, 1:-2] - x[:, :-3]
     np.testing.assert_allclose(yardsticks[0].jerk_cubic, (third**2).mean(axis=(0, 1)), rtol=1e-2)
+    np.testing.assert_allclose(yardsticks[1].jerk, (third**2).mean(axis=(0, 1)))
+
+
+@pytest.mark.parametrize("protocol", ["seed", "heldout"])
+def test_jerk_of_linear_interpolation_is_not_the_truths(protocol: Literal["seed", "heldout"], tmp_path: Path) -> None:
+    folder = data_folder(tmp_path / "data", {"train": [(robot_clip(60), None)]}, WindowConfig(50, 16, 8, protocol))
+    split, spec = folder.split("train"), folder.spec(True)
+    share = jerk_share(split, spec)
+    assert share < 0.8 if protocol == "seed" else share == pytest.approx(1.0, abs=0.02)
+    # of a mean over joints in standard deviations, worked out here
+    weights = 1 / np.square(spec.robot_std[: spec.joints])
+    assert share == pytest.approx((weights * split.jerk_cubic).sum() / (weights * split.jerk).sum())
 
 
 def test_the_manifest_tells_what_went_in(clips: Clips, tmp_path: Path) -> None:

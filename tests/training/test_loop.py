@@ -294,6 +294,20 @@ def test_a_run_can_start_from_the_weights_of_another(config: TrainConfig, tmp_pa
     assert first["val"]["recon"] == pytest.approx(log_of(config.run)[-1]["val"]["recon"], rel=0.05)
 
 
+def test_the_prediction_learns_at_its_own_rate(config: TrainConfig, tmp_path: Path) -> None:
+    config = replace(config, model=tiny_model("predictive"), epochs=1)
+    train(config)
+    start = load_checkpoint(config.run).model.state_dict()
+    held = replace(config, run=tmp_path / "second", start=config.run, optimizer=OptimizerConfig(prediction=1e-9))
+    train(held)
+    changed = {
+        name: not torch.allclose(tensor, start[name], atol=1e-6, rtol=0)
+        for name, tensor in load_checkpoint(held.run).model.named_parameters()
+    }
+    for name, has in changed.items():
+        assert has != name.startswith("quantizer.prediction."), name
+
+
 def test_a_start_that_does_not_fit_is_refused(config: TrainConfig, tmp_path: Path) -> None:
     train(config)
     again = replace(config, run=tmp_path / "second", start=config.run)
@@ -397,6 +411,8 @@ def test_unusable_data_is_refused_before_anything_is_written(config: TrainConfig
         ({"crop": 400}, "--crop 400: the longest clip in .* has"),
         ({"model": tiny_model("predictive", least_levels=3)}, "--model.quantizer.least-levels must be 0 to 2"),
         ({"model": tiny_model("predictive", training_beam=0)}, "--model.quantizer.training-beam"),
+        ({"model": tiny_model("predictive", growth=1.0)}, "--model.quantizer.growth must be between 0 and 1"),
+        ({"optimizer": OptimizerConfig(prediction=0.0)}, "--optimizer.prediction"),
         ({"model": replace(tiny_model(), root_scale=0.0)}, "--model.root-scale"),
         ({"model": replace(tiny_model(), network=NetworkConfig(kind="simple", robot_encoder="klt"))}, "robot-encoder"),
         ({"model": replace(tiny_model(), network=NetworkConfig(kind="simple", causal=True))}, "network.causal"),

@@ -122,6 +122,13 @@ def test_jerk_is_to_be_the_truths_neither_more_nor_less() -> None:
     assert still["jerk"].item() == 0.0
 
 
+def test_kinks_of_the_data_are_not_to_be_learned() -> None:
+    config = LossConfig(recon=0, vq=0, vel=0, cross=0, align=0, jerk=1)
+    kinked = torch.randn(2, 12, 3, generator=torch.Generator().manual_seed(0))
+    terms = losses(forward(0.5 * kinked), kinked, 2, config, jerk_share=0.25)
+    assert terms["jerk"].item() == pytest.approx(0.0, abs=1e-6)
+
+
 def test_an_onset_may_jerk() -> None:
     """All of a motion's jerk but that of its first frames is compared."""
     config = LossConfig(recon=0, vq=0, vel=0, cross=0, align=0, jerk=1, onset=8)

@@ -18,6 +18,8 @@ FORMAT_VERSION = 1
 _KEYS = ("protocol", "fps", "window", "stride", "robot", "joint_names", "clips", "splits", "licences")
 _KINDS = {"f": "floating-point", "i": "whole"}
 _SPLIT_KEYS = ("windows", "human_windows", "jerk_cubic")
+# Windows looked at at once.
+_ROWS = 2048
 
 
 class DataFolder:
@@ -164,6 +166,14 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.robot)
+
+    @cached_property
+    def jerk(self) -> np.ndarray:
+        """(J,) mean squared third difference of the windows' joints, as `jerk_cubic` is that of smooth truth."""
+        total = np.zeros(self.robot.shape[-1])
+        for rows in np.array_split(np.arange(len(self)), -(-len(self) // _ROWS) or 1):
+            total += (np.diff(self.robot[rows].astype(np.float64), n=3, axis=1) ** 2).sum(axis=(0, 1))
+        return total / max(1, len(self) * (self.robot.shape[1] - 3))
 
     @cached_property
     def clip_of_row(self) -> list[str]:

@@ -36,9 +36,9 @@ ONSET_WEIGHT = 0.1
 # Weight of the likelihood by which the deviations learn, beside the squared error.
 LIKELIHOOD = 5e-4
 # An error of the memory must die away: decoders round otherwise than the encoder did, and tokens get spoiled. Training
-# looks at errors of these sizes in so many sequences, after so many steps have turned them to what grows most; where
-# one then shrinks by less than this a step, it pays so much for the square of the difference.
-LARGEST_GROWTH, GROWTH_COST = 0.98, 30.0
+# looks at errors of these sizes in so many sequences, after so many steps have turned them to what grows most, and
+# pays for the square of what one then grows by more than it may: this much for one that stays as it is.
+GROWTH_COST = 0.012
 GROWTH_ROWS, TURNING_STEPS, GROWTH_STEPS = 16, 12, 12
 ERROR_SIZES = -2.0, 0.0  # from one to the other power of ten
 # What is remembered counts as no farther out than this, in standard deviations: whatever tokens come, latents stay
@@ -128,7 +128,8 @@ class PredictiveResidual(Quantizer):
             weight = weight / weight.mean()
             loss = (weight * (target - coded).square()).mean()
             loss = loss + LIKELIHOOD * (deviation.log() + missed.square() / 2).mean()
-            loss = loss + GROWTH_COST * (self._growth(codes, tokens) - LARGEST_GROWTH).relu().square().mean()
+            excess = (self._growth(codes, tokens) - self.config.growth).relu() / (1 - self.config.growth)
+            loss = loss + GROWTH_COST * excess.square().mean()
             # only now: what was told above is told by the codes that were chosen
             self._replace_dead_codes(missed.detach(), chosen)
             coded = torch.cat([coded, codes[leading:]])
@@ -299,7 +300,7 @@ class PredictiveResidual(Quantizer):
         companion = torch.zeros(memory * dim, memory * dim, dtype=weight.dtype, device=weight.device)
         companion[:dim] = lags[:, :dim].flatten(0, 1).T
         companion[dim:, :-dim] = torch.eye((memory - 1) * dim, dtype=weight.dtype, device=weight.device)
-        factor = min(1.0, LARGEST_GROWTH / float(torch.linalg.eigvals(companion).abs().max().clamp_min(1e-9)))
+        factor = min(1.0, self.config.growth / float(torch.linalg.eigvals(companion).abs().max().clamp_min(1e-9)))
         return (lags * factor ** torch.arange(1, memory + 1, device=weight.device)[:, None, None]).flatten(0, 1)
 
     def _growth(self, codes: Tensor, tokens: Tensor) -> Tensor:

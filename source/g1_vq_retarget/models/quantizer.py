@@ -70,6 +70,10 @@ class QuantizerConfig:
     """predictive: channels of the network that predicts."""
     training_beam: int = 1
     """predictive: as `beam`, in training."""
+    growth: float = 0.98
+    """predictive: by how much an error of what is remembered may grow a step, below 1. Training sees to it, so that
+    spoiled tokens and rounding are forgotten; the sooner, the more there is to tell. Short steps want more: 0.98 is a
+    tenth after 115 steps."""
     least_levels: int = 0
     """predictive: the number of levels told varies in training from this to all, so that fewer of them do as a lower
     rate; 0 for all, always."""

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.loggers.tensorboard import TensorBoardLogger
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from g1_vq_retarget.data.features import FeatureSpec
@@ -33,7 +33,7 @@ from g1_vq_retarget.training.batches import (
 from g1_vq_retarget.training.checkpoint import build_model, load_checkpoint, save_checkpoint
 from g1_vq_retarget.training.config import TrainConfig
 from g1_vq_retarget.training.losses import losses
-from g1_vq_retarget.training.metrics import evaluate
+from g1_vq_retarget.training.metrics import evaluate, jerk_share
 from g1_vq_retarget.training.run_folder import (
     STATE,
     check_config,
@@ -91,7 +91,7 @@ def train(config: TrainConfig, watch: Watch | None = None) -> dict:
     if weights is not None:
         model.load_state_dict(weights)
     optimizer = torch.optim.AdamW(
-        model.parameters(), lr=config.optimizer.lr, weight_decay=config.optimizer.weight_decay, betas=(0.9, 0.99)
+        _groups(model, config.optimizer.prediction), weight_decay=config.optimizer.weight_decay, betas=(0.9, 0.99)
     )
     wrapped, optimizer = fabric.setup(model, optimizer)
     progress = Progress()
@@ -102,6 +102,7 @@ def train(config: TrainConfig, watch: Watch | None = None) -> dict:
     fabric.barrier()
     human_windows = len(split.human) if config.pairs else 0
     steps = _steps_per_epoch(config, split) * config.epochs
+    smooth = jerk_share(split, spec) if config.loss.jerk else 1.0
     budget = None if config.minutes is None else 60 * config.minutes
 
     def save(name: str, metrics: dict) -> None:
@@ -139,9 +140,9 @@ def train(config: TrainConfig, watch: Watch | None = None) -> dict:
             means = _Means()
             for batch in _batches(config, split, spec, epoch, fabric):
                 for group in optimizer.param_groups:
-                    group["lr"] = config.optimizer.lr * _rate(*done(), config.optimizer.warmup)
+                    group["lr"] = group["share"] * config.optimizer.lr * _rate(*done(), config.optimizer.warmup)
                 windows, human = batch.robot.to(fabric.device), batch.human.to(fabric.device)
-                terms = losses(wrapped(windows, human), windows, spec.joints, config.loss)
+                terms = losses(wrapped(windows, human), windows, spec.joints, config.loss, smooth)
                 _require_finite(terms, progress.step, config.run)
                 optimizer.zero_grad()
                 fabric.backward(terms["total"])
@@ -230,6 +231,15 @@ def _fabric(config: TrainConfig) -> Fabric:
     )
     fabric.launch()
     return fabric
+
+
+def _groups(model: DualEncoderVQVAE, prediction: float) -> list[dict]:
+    """Parameters by their `share` of the learning rate."""
+    groups: dict[float, list[nn.Parameter]] = {1.0: []}
+    for name, parameter in model.named_parameters():
+        share = prediction if name.startswith("quantizer.prediction.") else 1.0
+        groups.setdefault(share, []).append(parameter)
+    return [{"params": parameters, "share": share} for share, parameters in groups.items()]
 
 
 def _steps_per_epoch(config: TrainConfig, split: Split) -> int:

@@ -26,7 +26,7 @@ class LossConfig:
     jerk: float = 0.0
     """Squared logarithm of the jerk of decoded joints over the truth's, of a batch without its first `onset` frames:
     what the tokens cannot tell is to be as lively as the truth, not smoothed away. It hardly costs: jerk is of fast
-    and small motion."""
+    and small motion. Where data was resampled linearly, truth is without the kinks that this has put in."""
     cross: float = 1.0
     """Human to robot: mean squared error of what is decoded from the human's tokens."""
     align: float = 1.0
@@ -74,13 +74,14 @@ def way_error(motion: Tensor, target: Tensor) -> Tensor:
     return (motion - target).cumsum(1).square().mean() / motion.shape[1]
 
 
-def losses(out: Forward, robot: Tensor, joints: int, config: LossConfig) -> dict[str, Tensor]:
+def losses(out: Forward, robot: Tensor, joints: int, config: LossConfig, jerk_share: float = 1.0) -> dict[str, Tensor]:
     """Unweighted terms and their weighted sum `total`.
 
     Args:
         out: the model's output; its human rows belong to the first rows of `robot`.
         robot: (B, T, D) normalised robot features.
         joints: J, the columns before the root stream.
+        jerk_share: how much of `robot`'s jerk is the truth's, see `metrics.jerk_share`.
     """
     pairs = len(out.human_motion)
     terms = {
@@ -91,7 +92,7 @@ def losses(out: Forward, robot: Tensor, joints: int, config: LossConfig) -> dict
     if config.jerk:  # coarse codes of an onset jerk, and would have all else smoothed to make up for them
         settled = (motion[:, config.onset :, :joints] for motion in (out.robot_motion, robot))
         lively, truth = (motion.diff(n=3, dim=1).square().mean() for motion in settled)
-        terms["jerk"] = torch.log((lively + LEAST_JERK) / (truth + LEAST_JERK)).square()
+        terms["jerk"] = torch.log((lively + LEAST_JERK) / (jerk_share * truth + LEAST_JERK)).square()
     if pairs:
         latent = out.robot_latent[:pairs]
         latent = latent if config.align_moves_robot else latent.detach()

@@ -159,11 +159,20 @@ def _latents(model: DualEncoderVQVAE, split: Split, spec: FeatureSpec) -> tuple[
     return human, robot
 
 
+def jerk_share(split: Split, spec: FeatureSpec) -> float:
+    """Jerk of the cubic-resampled truth over that of the windows: below 1 where linear interpolation put kinks in."""
+    jerk, cubic = (_normalised_jerk(one, spec) for one in (split.jerk, split.jerk_cubic))
+    return cubic / jerk if jerk else 1.0
+
+
+def _normalised_jerk(jerk: np.ndarray, spec: FeatureSpec) -> float:
+    return float((jerk / np.square(spec.robot_std[: spec.joints])).mean())
+
+
 def _robot_metrics(
     means: dict[str, float], counts: list[Tensor], model: DualEncoderVQVAE, split: Split, spec: FeatureSpec
 ) -> dict:
-    std = np.asarray(spec.robot_std[: spec.joints])
-    jerk_truth = float((split.jerk_cubic / std**2).mean())
+    jerk_truth = _normalised_jerk(split.jerk_cubic, spec)
     tokens = int(counts[0].sum())
     shares = [count / tokens for count in counts]
     entropy = [float(-(share * share.clamp_min(1e-12).log2()).sum()) for share in shares]

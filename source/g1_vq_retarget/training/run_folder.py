@@ -47,8 +47,14 @@ def check_config(config: TrainConfig) -> None:
     for flag in ("pairs", "seed", "crop"):
         if getattr(config, flag) < 0:
             raise UserError(f"--{flag} must not be negative, it is {getattr(config, flag)}")
-    if not (np.isfinite(config.optimizer.lr) and config.optimizer.lr > 0):
-        raise UserError(f"--optimizer.lr must be a positive number, it is {config.optimizer.lr}")
+    for flag in ("lr", "prediction"):
+        if not (np.isfinite(getattr(config.optimizer, flag)) and getattr(config.optimizer, flag) > 0):
+            raise UserError(f"--optimizer.{flag} must be a positive number, it is {getattr(config.optimizer, flag)}")
+    if not 0 < config.model.quantizer.growth < 1:
+        raise UserError(
+            f"--model.quantizer.growth must be between 0 and 1, it is {config.model.quantizer.growth}: what is "
+            "remembered must fade"
+        )
     for flag in ("levels", "beam", "training_beam", "memory", "predictor_width"):
         if getattr(config.model.quantizer, flag) < 1:
             name = flag.replace("_", "-")
