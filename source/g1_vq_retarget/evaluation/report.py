@@ -10,6 +10,7 @@ import numpy as np
 from g1_vq_retarget.data.folder import DataFolder
 from g1_vq_retarget.evaluation.drift import RootDrift, root_drift
 from g1_vq_retarget.evaluation.entropy import measured_bits
+from g1_vq_retarget.evaluation.forgetting import Forgetting, forgetting
 from g1_vq_retarget.evaluation.physics import decoded_quality
 from g1_vq_retarget.motion.quality import PhysicalQuality
 from g1_vq_retarget.training.checkpoint import Checkpoint
@@ -31,6 +32,7 @@ class Report:
         metrics: of `training.metrics.evaluate`; with a prior also `measured_bits_per_second` and, of each level,
             `measured_bits`.
         drift: by path (robot, human) that lasts long enough.
+        forgetting: of spoiled tokens, where the decoder remembers and clips last long enough.
         physical: of the truth and of each path.
         recon_per_window: (N,).
     """
@@ -43,6 +45,7 @@ class Report:
     coding: Coding
     metrics: dict
     drift: dict[str, RootDrift]
+    forgetting: Forgetting | None
     physical: dict[str, PhysicalQuality]
     recon_per_window: np.ndarray
 
@@ -68,6 +71,13 @@ class Report:
                 f"  root after {strayed.seconds:g} s, {path}: {strayed.place_m:.2f} m and {strayed.heading_deg:.1f}° "
                 f"off, the way being {strayed.way_m:.2f} m (mean of {strayed.stretches})"
             )
+        if self.forgetting is not None:
+            left = ", ".join(
+                f"{100 * left:.2g} % after {seconds:g} s"
+                for seconds, left in zip(self.forgetting.seconds, self.forgetting.left, strict=True)
+            )
+            worst = ", ".join(f"{100 * left:.2g}" for left in self.forgetting.left_worst)
+            lines.append(f"  left of a spoiled step: {left} (median of {self.forgetting.spoiled}; at most {worst} %)")
         return "\n".join(lines)
 
 
@@ -105,6 +115,7 @@ def measure(
         for path in ("robot", "human") if human and len(split.human) else ("robot",):
             strayed = root_drift(model, split, spec, path == "human")
             drift |= {} if strayed is None else {path: strayed}
+    forgets = whole_clips and model.quantizer.reach > 0
     return Report(
         checkpoint=str(checkpoint.path),
         weights_sha256=checkpoint.info["weights_sha256"],
@@ -114,6 +125,7 @@ def measure(
         coding=coding,
         metrics=result.metrics,
         drift=drift,
+        forgetting=forgetting(model, split, spec, human) if forgets else None,
         physical=physical,
         recon_per_window=result.recon_per_window,
     )
