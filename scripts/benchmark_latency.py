@@ -12,13 +12,13 @@ import torch
 import tyro
 
 from g1_vq_retarget.data.sample import sample_clips, sample_split
+from g1_vq_retarget.devices import check_device
 from g1_vq_retarget.errors import UserError, reporting
 from g1_vq_retarget.files import check_writable, replacing
 from g1_vq_retarget.motion import HumanClip
 from g1_vq_retarget.motion.formats import load_motion
 from g1_vq_retarget.retarget.latency import benchmark
 from g1_vq_retarget.retarget.latency_report import latency_table, plot_latency
-from g1_vq_retarget.retarget.retargeter import check_device
 from g1_vq_retarget.training.checkpoint import load_checkpoint
 
 
@@ -49,7 +49,7 @@ class Args:
     out: Path | None = None
     """File for the table, .md."""
     plot: Path | None = None
-    """File for the picture of live latencies, .png."""
+    """File for the picture of live latencies, .png or .pdf."""
 
 
 def main(args: Args) -> None:
@@ -64,6 +64,8 @@ def main(args: Args) -> None:
         check_device(device)
     if args.plot is not None and not any(load_checkpoint(path).model.causal for path in args.checkpoint):
         raise UserError(f"--plot {args.plot}: none of the models is causal, so there is no live latency to draw")
+    if args.plot is not None and args.plot.suffix not in (".png", ".pdf"):
+        raise UserError(f"--plot {args.plot}: expected a name that ends in .png or .pdf")
     for path in (args.json, args.out, args.plot):
         if path is not None:
             check_writable(path)

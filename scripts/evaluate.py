@@ -13,7 +13,7 @@ from g1_vq_retarget.evaluation.inputs import folder_for
 from g1_vq_retarget.evaluation.rate_distortion import plot_rate_distortion, rate_distortion, rate_table
 from g1_vq_retarget.evaluation.report import Coding, coding_of, measure
 from g1_vq_retarget.evaluation.worst_windows import plot_worst_windows
-from g1_vq_retarget.files import replacing
+from g1_vq_retarget.files import check_writable, replacing
 from g1_vq_retarget.training.checkpoint import load_checkpoint
 from g1_vq_retarget.training.prior_file import load_prior
 
@@ -52,6 +52,9 @@ def main(args: Args) -> None:
             raise UserError(
                 f"--rate-distortion {args.rate_distortion}: would replace what --json writes; choose another stem"
             )
+    for path in (args.json, args.rate_distortion):
+        if path is not None:
+            check_writable(path)
     prior = None if args.prior is None else load_prior(args.prior, checkpoint)
     coding = args.coding or coding_of(checkpoint)
     report = measure(checkpoint, folder, args.split, coding, prior)

@@ -12,18 +12,18 @@ from pathlib import Path
 import torch
 import tyro
 
+from g1_vq_retarget.devices import check_device
 from g1_vq_retarget.errors import UserError, reporting
 from g1_vq_retarget.files import check_writable, replacing
 from g1_vq_retarget.motion import HumanClip, resample
 from g1_vq_retarget.motion.formats import Unit, UpAxis, load_motion
 from g1_vq_retarget.retarget.frame_clock import ClockConfig, FrameClock
 from g1_vq_retarget.retarget.live import LiveRetargeter, live_checkpoint
-from g1_vq_retarget.retarget.retargeter import check_device
 from g1_vq_retarget.streaming.addresses import parse_address
 from g1_vq_retarget.streaming.loop import run
 from g1_vq_retarget.streaming.pace import Pace
 from g1_vq_retarget.streaming.robot_stream import RobotStream, SafetyConfig, Standing, warm_up
-from g1_vq_retarget.streaming.sinks import sink
+from g1_vq_retarget.streaming.sinks import redis_client, sink
 from g1_vq_retarget.streaming.sources import FileSource, network_source
 from g1_vq_retarget.streaming.stopping import stopping
 from g1_vq_retarget.streaming.twist import LayoutName, layout
@@ -76,7 +76,6 @@ def main(args: Args) -> None:
     if len(set(args.sink)) != len(args.sink):
         raise UserError("--sink names an address twice; leave one out")
     check_device(args.device)
-    live_checkpoint(args.checkpoint, args.levels, args.beam)  # told before a skeleton is waited for
     if args.json is not None:
         check_writable(args.json)
     if "://" not in args.source and args.skeleton is not None:
@@ -84,6 +83,11 @@ def main(args: Args) -> None:
     sinks = [parse_address(text, "--sink") for text in args.sink]
     if any(address.path for address in sinks):
         raise UserError("--sink takes no path behind the port; --layout says which keys are set")
+    # told before a skeleton is waited for
+    live_checkpoint(args.checkpoint, args.levels, args.beam)
+    for address in sinks:
+        if address.scheme == "redis":
+            redis_client(address)
     torch.set_num_threads(1)  # the steps are small, and threads would only wait for one another
     with stopping() as stop, ExitStack() as opened:
         if "://" in args.source:

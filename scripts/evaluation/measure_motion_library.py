@@ -14,6 +14,7 @@ import numpy as np
 import torch
 import tyro
 
+from g1_vq_retarget.devices import check_device
 from g1_vq_retarget.errors import UserError, reporting
 from g1_vq_retarget.motion import RobotClip
 from g1_vq_retarget.motion.formats import save_motion
@@ -48,6 +49,7 @@ def main(args: Args) -> None:
     frames = round(args.seconds * args.source_fps)
     if args.clips < 1 or args.environments < 1 or frames < MIN_FRAMES:
         raise UserError("--clips and --environments must be at least 1, and --seconds must be a few frames")
+    check_device(args.device)
     with TemporaryDirectory() as folder:
         _write(Path(folder), args.clips, frames, args.source_fps)
         wall, cpu = time.perf_counter(), time.process_time()

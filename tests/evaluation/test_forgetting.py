@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,9 @@ from torch import Tensor
 
 from g1_vq_retarget.data.folder import DataFolder
 from g1_vq_retarget.evaluation.forgetting import SECONDS, forgetting
-from synthetic import data_folder, pair, started, tiny_model
+from g1_vq_retarget.evaluation.report import measure
+from g1_vq_retarget.training.checkpoint import load_checkpoint
+from synthetic import data_folder, pair, save_started, started, tiny_model
 
 POLE = 0.9
 
@@ -45,3 +49,15 @@ def test_clips_too_short_say_nothing(tmp_path: Path) -> None:
     short = data_folder(tmp_path / "data")
     model = started(short, tiny_model("predictive")).eval()
     assert forgetting(model, short.split("train"), short.spec(True)) is None
+
+
+@pytest.mark.parametrize("kind", ["predictive", "rvq"])
+def test_a_report_tells_it_of_a_decoder_that_remembers(kind: str, folder: DataFolder, tmp_path: Path) -> None:
+    checkpoint = load_checkpoint(save_started(tmp_path / "model.safetensors", folder, tiny_model(kind)))
+    report = measure(checkpoint, folder, "train", "clips")
+    assert (report.forgetting is not None) == (kind == "predictive")
+    assert ("left of a spoiled step: " in report.text()) == (kind == "predictive")
+    assert json.loads(json.dumps(report.to_dict()))["forgetting"] == (
+        None if report.forgetting is None else json.loads(json.dumps(asdict(report.forgetting)))
+    )
+    assert measure(checkpoint, folder, "train", "windows").forgetting is None

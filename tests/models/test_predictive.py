@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from g1_vq_retarget.models.predictive import GROUP, PredictiveResidual, _least
+from g1_vq_retarget.models.predictive import GROUP, GROWTH_ROWS, PredictiveResidual, _least
 from g1_vq_retarget.models.quantizer import QuantizerConfig
 
 DIM = 4
@@ -95,6 +95,71 @@ def test_growth_is_that_of_the_worst_pole() -> None:
     assert quantizer.weakness.abs().argmax() == 1
 
 
+def leaping() -> tuple[PredictiveResidual, Tensor, Tensor]:
+    """Latents at rest, and a recursion that forgets small errors in one direction and not large ones."""
+    quantizer = placed(memory=1)
+    size = quantizer.prediction
+    with torch.no_grad():
+        size.linear.weight.copy_(F.pad(torch.diag(torch.tensor([0.5, 0.1, 0.1, 0.1])), (0, 1)))
+    mean = size.forward
+
+    def forward(memory: Tensor) -> tuple[Tensor, Tensor]:
+        predicted, deviation = mean(memory)
+        first = memory[..., 0]
+        more = F.pad((0.7 * first * (first.abs() > 0.05))[..., None], (0, DIM - 1))
+        return predicted + more, 0 * deviation
+
+    size.forward = forward  # type: ignore[method-assign]
+    return quantizer, torch.zeros(GROWTH_ROWS, 40, DIM), torch.zeros(GROWTH_ROWS, 40, 3, dtype=torch.long)
+
+
+def test_small_and_large_errors_are_looked_at() -> None:
+    quantizer, codes, tokens = leaping()
+    # until the error looks the way that grows
+    growth = torch.stack([quantizer._growth(codes, tokens) for _ in range(5)])[-1]
+    # 1.2 a step beyond 0.05, else 0.5
+    assert (growth > 1.15).any()
+    assert (growth < 0.55).any()
+
+
+@pytest.mark.parametrize("quarter", range(4))
+def test_every_part_of_a_batch_is_looked_at(quarter: int) -> None:
+    quantizer = placed(memory=1)
+    # what is remembered of a quarter of the rows is at 3, and there errors of one kind grow
+    codes = torch.zeros(48, 40, DIM)
+    codes[12 * quarter : 12 * quarter + 12] = 3.0
+    factor = torch.where(torch.arange(DIM) == quarter, 1.05, 0.5)
+
+    def forward(memory: Tensor) -> tuple[Tensor, Tensor]:
+        near = memory[..., :-1] - 3
+        there = near.norm(dim=-1, keepdim=True) < 2.5
+        mean = torch.where(there, 3 + factor * near, 0.5 * memory[..., :-1]).float()
+        return mean, torch.zeros_like(mean)
+
+    quantizer.prediction.forward = forward  # type: ignore[method-assign]
+    quantizer.weakness.copy_(torch.eye(DIM)[[(quarter + 1) % DIM]])  # as another kind has grown before
+    growth = quantizer._growth(codes, torch.zeros(48, 40, 3, dtype=torch.long))
+    there = (torch.arange(GROWTH_ROWS) * 48 // GROWTH_ROWS) // 12 == quarter
+    assert there.sum() == GROWTH_ROWS // 4
+    assert growth[there].tolist() == pytest.approx([1.05] * 4, abs=0.01)
+    assert growth[~there].max() < 0.6
+
+
+def test_followers_learn_to_forget() -> None:
+    data = torch.cat([slow(1, batch=6), slow(2, batch=3)])
+    gradients = []
+    for followers in (data[6:], 0.2 * data[6:]):
+        quantizer = placed(growth=0.5).train()
+        torch.manual_seed(0)
+        with torch.no_grad():  # so that what is remembered of rows matters
+            quantizer.prediction.out.weight.normal_(std=0.05)
+        quantizer(torch.cat([data[:6], followers]), followers=3).loss.backward()
+        gradient = quantizer.prediction.linear.weight.grad
+        assert gradient is not None
+        gradients.append(gradient)
+    assert not torch.allclose(*gradients, rtol=1e-2, atol=0)
+
+
 def test_an_error_that_died_away_does_not_end_the_watch() -> None:
     quantizer = placed(memory=1)
     linear = quantizer.prediction.linear.weight
@@ -175,7 +240,7 @@ def test_training_sees_what_the_decoder_will() -> None:
 
 
 def test_followers_move_no_code_and_get_their_gradient() -> None:
-    quantizer = placed(commitment=0.5).train()
+    quantizer = placed(commitment=0.5, growth=1 - 1e-6).train()  # no error grows so much
     data = torch.cat([slow(1, batch=6), 5 * slow(2, batch=3)]).requires_grad_()
     out = quantizer(data, followers=3)
     (out.loss + out.latent.sum()).backward()

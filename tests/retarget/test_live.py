@@ -92,3 +92,23 @@ def test_models_that_cannot_be_live_are_refused(weights: Path, folder: DataFolde
     good = save_started(tmp_path / "good.safetensors", folder, causal(4))
     with pytest.raises(UserError, match="levels must be 1 to 2"):
         LiveRetargeter(good, rest, levels=3)
+
+
+def test_a_narrower_search_is_that_of_whole_clips(folder: DataFolder, tmp_path: Path) -> None:
+    config = causal(4)
+    config.quantizer.levels, config.quantizer.beam = 3, 8
+    path = save_started(tmp_path / "model.safetensors", folder, config)
+    clip = human_clip(64, 4, fps=50.0)
+    whole = Retargeter(path)
+    told = {}
+    for beam in (None, 1):
+        live = LiveRetargeter(path, clip.rest_offsets, beam=beam)
+        tokens = []
+        for number, frame in enumerate(frames_of(clip)):
+            live.push(frame)
+            if number % (live.lookahead + 1) == live.lookahead:
+                tokens.append(live.tokens)
+        whole.checkpoint.search_with(beam)
+        np.testing.assert_array_equal(np.stack(tokens), whole.encode(clip).tokens)
+        told[beam] = np.stack(tokens)
+    assert (told[None] != told[1]).any()

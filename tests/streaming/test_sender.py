@@ -65,7 +65,7 @@ class Broken(Link[int]):
         self.got.append(item)
 
     def close(self) -> None:
-        raise BrokenPipeError("nothing there to close")
+        raise RuntimeError("nothing there to close")
 
 
 def assert_accounted(sender: Sender[int]) -> None:
@@ -184,4 +184,6 @@ def test_a_failure_of_any_kind_is_told_and_does_not_end_the_sending() -> None:
     sender.put(2)
     until(lambda: way.got == [2])
     assert sender.last_error == "ValueError('cannot be told')"
+    sender.close()
+    assert not sender._thread.is_alive()
     assert_accounted(sender)

@@ -21,7 +21,7 @@ from g1_vq_retarget.training.checkpoint import load_checkpoint
 from g1_vq_retarget.training.config import OptimizerConfig, TrainConfig
 from g1_vq_retarget.training.loop import train
 from g1_vq_retarget.training.losses import LossConfig
-from g1_vq_retarget.training.metrics import Evaluation
+from g1_vq_retarget.training.metrics import Evaluation, jerk_share
 from synthetic import data_folder, pair, robot_clip, tiny_model, tiny_training
 
 
@@ -294,11 +294,32 @@ def test_a_run_can_start_from_the_weights_of_another(config: TrainConfig, tmp_pa
     assert first["val"]["recon"] == pytest.approx(log_of(config.run)[-1]["val"]["recon"], rel=0.05)
 
 
+def test_jerk_is_compared_with_smooth_truth(
+    config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = tmp_path / "seed"
+    windows = WindowConfig(window=16, stride=8, protocol="seed")  # interpolates linearly
+    folder = data_folder(data, {"train": [(robot_clip(90), None)]}, windows)
+    shares = []
+
+    def noted(*args: Any) -> dict:
+        shares.append(args[4])
+        return losses(*args)
+
+    losses = loop.losses
+    monkeypatch.setattr(loop, "losses", noted)
+    for jerk in (0.0, 0.1):
+        train(replace(config, data=data, run=tmp_path / f"run{jerk}", epochs=1, pairs=0, loss=LossConfig(jerk=jerk)))
+    smooth = jerk_share(folder.split("train"), folder.spec(config.model.root))
+    assert smooth < 0.9
+    assert set(shares) == {1.0, smooth}
+
+
 def test_the_prediction_learns_at_its_own_rate(config: TrainConfig, tmp_path: Path) -> None:
     config = replace(config, model=tiny_model("predictive"), epochs=1)
     train(config)
     start = load_checkpoint(config.run).model.state_dict()
-    held = replace(config, run=tmp_path / "second", start=config.run, optimizer=OptimizerConfig(prediction=1e-9))
+    held = replace(config, run=tmp_path / "second", start=config.run, optimizer=OptimizerConfig(prediction_share=1e-9))
     train(held)
     changed = {
         name: not torch.allclose(tensor, start[name], atol=1e-6, rtol=0)
@@ -412,7 +433,7 @@ def test_unusable_data_is_refused_before_anything_is_written(config: TrainConfig
         ({"model": tiny_model("predictive", least_levels=3)}, "--model.quantizer.least-levels must be 0 to 2"),
         ({"model": tiny_model("predictive", training_beam=0)}, "--model.quantizer.training-beam"),
         ({"model": tiny_model("predictive", growth=1.0)}, "--model.quantizer.growth must be between 0 and 1"),
-        ({"optimizer": OptimizerConfig(prediction=0.0)}, "--optimizer.prediction"),
+        ({"optimizer": OptimizerConfig(prediction_share=0.0)}, "--optimizer.prediction-share"),
         ({"model": replace(tiny_model(), root_scale=0.0)}, "--model.root-scale"),
         ({"model": replace(tiny_model(), network=NetworkConfig(kind="simple", robot_encoder="klt"))}, "robot-encoder"),
         ({"model": replace(tiny_model(), network=NetworkConfig(kind="simple", causal=True))}, "network.causal"),

@@ -61,13 +61,15 @@ def forgetting(model: DualEncoderVQVAE, split: Split, spec: FeatureSpec, human: 
 
 def _shares(quantizer: Quantizer, tokens: Tensor, steps: list[int]) -> list[Tensor]:
     """(len(steps),) of each step that is spoiled of a clip's tokens (T', L): what is left so many steps after it."""
-    if len(tokens) <= steps[-1]:
+    if len(tokens) <= quantizer.reach + steps[-1]:
         return []
-    at = torch.arange(0, len(tokens) - steps[-1], steps[-1], device=tokens.device)
+    # not before there is something to remember: what is told there is larger than anywhere
+    at = torch.arange(quantizer.reach, len(tokens) - steps[-1], steps[-1], device=tokens.device)
     sizes = torch.tensor(quantizer.codebook_sizes, device=tokens.device)
     rows = tokens.repeat(len(at) + 1, 1, 1)
     numbers = torch.arange(len(at), device=tokens.device)
     rows[numbers, at] = (tokens[at] + sizes // 2) % sizes
     latents = quantizer.decode(rows)
     error = (latents[:-1] - latents[-1:]).norm(dim=-1)
-    return list(torch.stack([error[numbers, at + step] for step in steps], 1) / error[numbers, at, None])
+    left = torch.stack([error[numbers, at + step] for step in steps], 1) / error[numbers, at, None]
+    return list(left[error[numbers, at] > 0])  # codes may be alike

@@ -94,7 +94,7 @@ def _coded_windows(model: DualEncoderVQVAE, split: Split, spec: FeatureSpec, hum
             continue
         batch = load_batch(split, spec, chosen[places], pairs[places] if human else pairs)
         side = model.encode_human(batch.human.to(device)) if human else model.encode_robot(batch.robot.to(device))
-        yield _Coded(batch.robot.numpy(), model.motion_of(side).cpu().numpy())
+        yield _Coded(batch.robot.numpy(), model.decode(side.tokens, batch.robot.shape[1]).cpu().numpy())
 
 
 def apart_rows(split: Split) -> np.ndarray:

@@ -41,6 +41,7 @@ LIKELIHOOD = 5e-4
 GROWTH_COST = 0.012
 GROWTH_ROWS, TURNING_STEPS, GROWTH_STEPS = 16, 12, 12
 ERROR_SIZES = -2.0, 0.0  # from one to the other power of ten
+OTHER_KINDS = 0.3
 # What is remembered counts as no farther out than this, in standard deviations: whatever tokens come, latents stay
 # finite. Human motion unlike all that was trained on has been seen at 23.
 FARTHEST = 32.0
@@ -108,9 +109,9 @@ class PredictiveResidual(Quantizer):
     ) -> Quantized:
         """Quantize (B, T, C) with the first `levels` levels, by default all; in training as many as chance has it.
 
-        In training gradients reach the latents straight through, and the codes and the prediction, too, but not those
-        of the last `followers` rows: a human's latents are far from where codes tell finely, and would be all that
-        codes and prediction attend to.
+        In training gradients reach the latents straight through, and the codes and the prediction, too, but not for how
+        well they tell the last `followers` rows: a human's latents are far from where codes tell finely, and would be
+        all that codes and prediction attend to. That errors die away is seen to in all rows.
         """
         with torch.autocast(latent.device.type, enabled=False):
             latent = latent.float()
@@ -306,8 +307,8 @@ class PredictiveResidual(Quantizer):
     def _growth(self, codes: Tensor, tokens: Tensor) -> Tensor:
         """(R,) by how much an error of the memory grows a step, in some of the sequences.
 
-        It is of the kind that grows most, found by power iteration: what the fastest has become is what the next call
-        begins with.
+        It is of the kind that grows most, found by power iteration: what the fastest has become is most of what the
+        next call begins with.
 
         Args:
             codes: (B, T, C) decoded latents.
@@ -318,14 +319,18 @@ class PredictiveResidual(Quantizer):
         turning = min(TURNING_STEPS, steps - 1)
         if steps < 1 or not len(codes):
             return codes.new_zeros(1)
-        # one number drawn, however many rows there are: processes of one training go on to draw the same
+        # as many numbers drawn, however many rows there are: processes of one training go on to draw the same
         begin = int(torch.randint(memory, codes.shape[1] - steps + 1, ()))
         looked_at = min(GROWTH_ROWS, len(codes))
         rows = torch.arange(looked_at, device=codes.device) * len(codes) // looked_at
         told = self.told(tokens[rows, begin : begin + steps]).detach()
         before = self._marked(codes[rows, begin - memory : begin], levels).flip(1)
-        size = torch.logspace(*ERROR_SIZES, looked_at, device=codes.device)
-        memories = torch.cat([before, before + F.pad(size[:, None, None] * self.weakness, (0, 1))])
+        # robots' rows stand before humans': now these have the small errors, now those
+        size = torch.logspace(*ERROR_SIZES, looked_at, device=codes.device).roll(begin)
+        # a little of every kind, for what grows in one sequence may be none of what does in another
+        other = torch.randn(self.weakness.shape).to(self.weakness) / self.weakness.numel() ** 0.5
+        kind = F.normalize((self.weakness + OTHER_KINDS * other).flatten(), dim=0).view_as(self.weakness)
+        memories = torch.cat([before, before + F.pad(size[:, None, None] * kind, (0, 1))])
 
         def step_on(memories: Tensor, step: int) -> Tensor:
             mean, deviation = self.prediction(memories.flatten(1))
@@ -338,7 +343,8 @@ class PredictiveResidual(Quantizer):
         with torch.no_grad():
             for step in range(turning):
                 memories = step_on(memories, step)
-            least = 1e-12 * size.square()  # an error that died away altogether does not grow
+            # an error that died away to what rounding makes of latents does not grow
+            least = 1e-12 * (size.square() + before.square().sum((1, 2)))
             at_first = error(memories).square().sum(1) + least
         # both ways with gradients: their difference is what is to shrink, not that they end elsewhere
         for step in range(turning, steps):

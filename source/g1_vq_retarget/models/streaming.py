@@ -28,9 +28,8 @@ class StreamingStep(nn.Module):
             raise ValueError("the model is not causal")
         self.model = model
         self.levels = levels or len(model.quantizer.codebook_sizes)
-        self._coded = len(
-            model.quantizer.begin(1)
-        )  # of the state's tensors, those of the quantizer; the rest is a `Past`
+        # of the state's tensors, those of the quantizer; the rest is a `Past`
+        self._coded = len(model.quantizer.begin(1))
         feedback = model.feedback()
         self.feedback = nn.Buffer(torch.zeros(0) if feedback is None else feedback)
 

@@ -193,6 +193,8 @@ def benchmark(
     """
     before = _load()
     models = [(_label(path), path, Retargeter(path)) for path in checkpoints]
+    for _, _, model in models:
+        model.checkpoint.search_with(beam)  # what cannot be is told before anything is measured
     rates = {model.spec.fps for _, _, model in models}
     if len(rates) != 1:
         raise UserError(f"--checkpoint: the models' rates are {sorted(rates)} fps; take those of one rate together")

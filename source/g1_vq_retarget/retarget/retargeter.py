@@ -24,16 +24,6 @@ from g1_vq_retarget.training.checkpoint import load_checkpoint
 AT_ONCE = 32
 
 
-def check_device(device: str) -> None:
-    """Refuse a GPU where there is none.
-
-    Raises:
-        UserError: `device` is cuda, and torch finds none.
-    """
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise UserError("--device cuda: torch finds no GPU here; leave it out")
-
-
 class Held(NamedTuple):
     """What was held at joint limits: the share of all joint values, and the largest excess in rad."""
 

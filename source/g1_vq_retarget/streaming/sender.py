@@ -109,8 +109,7 @@ class Sender(Generic[T]):
                 self.failures += 1
                 self.last_error = str(error) if isinstance(error, OSError) else repr(error)
                 not_before, wait = time.monotonic() + wait, min(2 * wait, LONGEST_WAIT)
-        if self._link is not None:
-            self._link.close()
+        self._hang_up()
 
     def _attempt(self, item: T) -> Exception | None:
         try:
@@ -118,9 +117,12 @@ class Sender(Generic[T]):
                 self._link = self._connect()
             self._link.send(item)
         except Exception as error:  # an end of this thread would be told to nobody; so it is counted, and told
-            link, self._link = self._link, None
-            if link is not None:
-                with suppress(OSError):
-                    link.close()
+            self._hang_up()
             return error
         return None
+
+    def _hang_up(self) -> None:
+        link, self._link = self._link, None
+        if link is not None:
+            with suppress(Exception):  # it is given up anyway
+                link.close()

@@ -135,8 +135,8 @@ def _coded(
     for rows in np.array_split(np.arange(len(robot_rows)), -(-len(robot_rows) // BATCH) or 1):
         if len(rows):
             quantized = encode(torch.from_numpy(features(rows, spec)).to(device), levels)
-            tokens = quantized.tokens.flatten(0, 1).cpu()
-            yield beside_truth(rows, model.motion_of(quantized).cpu(), tokens, quantized.loss.item())
+            motion = model.decode(quantized.tokens, split.robot.shape[1]).cpu()
+            yield beside_truth(rows, motion, quantized.tokens.flatten(0, 1).cpu(), quantized.loss.item())
 
 
 def _grouped(sequences: list[Sequence]) -> list[list[Sequence]]:

@@ -19,7 +19,7 @@ class OptimizerConfig:
 
     lr: float = 1e-3
     """Highest learning rate."""
-    prediction: float = 1.0
+    prediction_share: float = 1.0
     """predictive: share of the learning rate at which the prediction learns. Of short steps many tell it nearly the
     same, and their weights all move at once: there it wants less."""
     weight_decay: float = 0.01

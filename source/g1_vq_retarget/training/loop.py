@@ -91,7 +91,7 @@ def train(config: TrainConfig, watch: Watch | None = None) -> dict:
     if weights is not None:
         model.load_state_dict(weights)
     optimizer = torch.optim.AdamW(
-        _groups(model, config.optimizer.prediction), weight_decay=config.optimizer.weight_decay, betas=(0.9, 0.99)
+        _groups(model, config.optimizer.prediction_share), weight_decay=config.optimizer.weight_decay, betas=(0.9, 0.99)
     )
     wrapped, optimizer = fabric.setup(model, optimizer)
     progress = Progress()

@@ -47,9 +47,11 @@ def check_config(config: TrainConfig) -> None:
     for flag in ("pairs", "seed", "crop"):
         if getattr(config, flag) < 0:
             raise UserError(f"--{flag} must not be negative, it is {getattr(config, flag)}")
-    for flag in ("lr", "prediction"):
-        if not (np.isfinite(getattr(config.optimizer, flag)) and getattr(config.optimizer, flag) > 0):
-            raise UserError(f"--optimizer.{flag} must be a positive number, it is {getattr(config.optimizer, flag)}")
+    for flag in ("lr", "prediction_share"):
+        value = getattr(config.optimizer, flag)
+        if not (np.isfinite(value) and value > 0):
+            name = flag.replace("_", "-")
+            raise UserError(f"--optimizer.{name} must be a positive number, it is {value}")
     if not 0 < config.model.quantizer.growth < 1:
         raise UserError(
             f"--model.quantizer.growth must be between 0 and 1, it is {config.model.quantizer.growth}: what is "
