@@ -209,7 +209,8 @@ def _traced(
     with warnings.catch_warnings():
         # that shapes are taken for constants, as here they are, and that TorchScript is no longer worked on
         warnings.simplefilter("ignore")
-        traced: Any = torch.jit.trace(step, (human, *state), check_trace=False)
+        # frozen, what depends on weights alone is computed once
+        traced: Any = torch.jit.freeze(torch.jit.trace(step.eval(), (human, *state), check_trace=False))
     with torch.inference_mode():
         for _ in range(OPTIMISED_AFTER):
             traced(human, *state)
