@@ -35,7 +35,11 @@ class Transparent(nn.Module):
     def forward(
         self, latent: Tensor, levels: int | None = None, followers: int = 0, feedback: None = None
     ) -> Quantized:
+        self.latent = latent
         return Quantized(latent, self.tokens(latent), latent.new_tensor(0.25))
+
+    def decode(self, tokens: Tensor) -> Tensor:
+        return self.latent
 
 
 class Twin(nn.Module):
