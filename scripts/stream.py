@@ -83,16 +83,16 @@ def main(args: Args) -> None:
     sinks = [parse_address(text, "--sink") for text in args.sink]
     if any(address.path for address in sinks):
         raise UserError("--sink takes no path behind the port; --layout says which keys are set")
-    # told before a skeleton is waited for
-    live_checkpoint(args.checkpoint, args.levels, args.beam)
-    for address in sinks:
-        if address.scheme == "redis":
-            redis_client(address)
     torch.set_num_threads(1)  # the steps are small, and threads would only wait for one another
     with stopping() as stop, ExitStack() as opened:
         if "://" in args.source:
             if args.loop:
                 raise UserError("--loop is for files; leave it out")
+            # told before a skeleton is waited for
+            live_checkpoint(args.checkpoint, args.levels, args.beam)
+            for address in sinks:
+                if address.scheme == "redis":
+                    redis_client(address)
             clip = None if args.skeleton is None else human_clip(args.skeleton, args)
             source = network_source(parse_address(args.source, "--source"))
             opened.callback(source.close)
