@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from g1_vq_retarget.models.predictive import GROUP, GROWTH_ROWS, PredictiveResidual, _least
+from g1_vq_retarget.models.predictive import FEW, GROUP, GROWTH_ROWS, PredictiveResidual, _least
 from g1_vq_retarget.models.quantizer import QuantizerConfig
 
 DIM = 4
@@ -222,8 +222,9 @@ def test_fewer_levels_are_a_closed_loop_of_their_own() -> None:
 def test_the_search_finds_the_exhaustive_best() -> None:
     quantizer = placed(codebook_size=4, levels=2)
     target, weight = torch.randn(5, DIM), torch.rand(5, DIM) + 0.1
-    told, tokens = quantizer._search(target, weight, levels=2, beam=16)
-    first, second = quantizer.codebooks.detach()
+    first, second = codebooks = quantizer.codebooks.detach()
+    sizes = (weight[:, None, None] * codebooks.square()).sum(-1)
+    told, tokens = quantizer._search(target, weight, sizes, beam=16)
     sums = (first[:, None] + second).flatten(0, 1)
     best = (weight[:, None] * (target[:, None] - sums).square()).sum(-1).argmin(1)
     assert (tokens[:, 0] * 4 + tokens[:, 1]).tolist() == best.tolist()
@@ -275,7 +276,8 @@ def test_there_may_be_hardly_any_steps(steps: int) -> None:
 
 @pytest.mark.parametrize("columns", [5, 256, 16 * GROUP, 40 * GROUP, 40 * GROUP + 1, 8192])
 def test_the_least_by_groups_are_the_least(columns: int) -> None:
-    costs = torch.rand(3, columns, generator=torch.Generator().manual_seed(columns))
+    rows = 3 * FEW // columns  # enough to be worth groups
+    costs = torch.rand(rows, columns, generator=torch.Generator().manual_seed(columns))
     costs[1] = costs[1].sort().values  # all of the least next to one another
     cost, index = _least(costs, 20)
     expected = costs.topk(min(20, columns), largest=False)

@@ -108,6 +108,26 @@ def test_steps_are_the_whole(kind: str, downsample: int) -> None:
     torch.testing.assert_close(torch.cat(motions, 1), whole, atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("kind", ["predictive", "rvq"])
+@pytest.mark.parametrize("downsample", [1, 4])
+def test_what_is_done_beforehand_is_the_same(kind: str, downsample: int) -> None:
+    model = build(kind, "klt", downsample)
+    step = StreamingStep(model)
+    state = list(step.begin(2))
+    for piece in model.known(motion(2, 32, HUMAN)).split(downsample, dim=1):
+        robot, tokens, *after = step(piece, *state)
+        answering = state[: step.answering]
+        foretold = step.foretell(*answering[1:])
+        assert len(foretold) > 2 * model.config.network.depth  # of both networks' blocks, and more
+        answer, chosen, latent, *_ = step.answer(piece, *answering, *foretold)
+        assert torch.equal(chosen, tokens)
+        torch.testing.assert_close(answer, robot, atol=1e-5, rtol=0)
+        # and nothing of the step at hand was needed for it
+        correction = step.look_back(piece, latent, *state[step.answering :])[0]
+        torch.testing.assert_close(correction, after[0])
+        state = after
+
+
 def test_fewer_levels_step_by_step() -> None:
     model = build()
     human = motion(2, 32, HUMAN)

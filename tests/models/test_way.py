@@ -10,6 +10,7 @@ from torch import nn
 from g1_vq_retarget.data.features import FeatureSpec
 from g1_vq_retarget.models import DualEncoderVQVAE
 from g1_vq_retarget.models.networks import Decoder, KLTEncoder, NetworkConfig, start_from_klt
+from g1_vq_retarget.models.past import Past
 from g1_vq_retarget.models.quantizers import build_quantizer
 from g1_vq_retarget.models.way import FEEDBACK, RootRates, way_correction, way_feedback
 from g1_vq_retarget.training.checkpoint import HEADING_SECONDS, build_model
@@ -47,6 +48,20 @@ def test_the_average_of_the_turning_rate_is_made_up_for_and_nothing_else(
 
     once = averaged(missed)
     np.testing.assert_allclose(change[..., -1], once + averaged(missed - once), atol=1e-4)
+    np.testing.assert_allclose(change[..., :-1], 0, atol=1e-4)
+
+
+def test_live_it_is_made_up_for_a_step_later_over_half_the_time(coder: tuple[KLTEncoder, Decoder]) -> None:
+    encoder, decoder = coder
+    rates = RootRates((-2, -1), human_turning=2, scale=3.0, shift=0.5, frames=12)
+    robot, turning = torch.randn(2, 40, FEATURES), torch.randn(2, 40, 1)
+    latent = encoder(robot)
+    with torch.no_grad():
+        added = way_correction(rates, latent, turning, encoder, decoder, Past())
+        change = decoder(latent[:, 1:] + added[:, :-1]) - decoder(latent[:, 1:])
+    missed = np.pad((turning[..., 0] - robot[..., -1]).numpy(), ((0, 0), (5, 0)))
+    before = np.stack([np.convolve(row, np.ones(6) / 6, "valid") for row in missed])
+    np.testing.assert_allclose(change[..., -1], before[:, :-STEP], atol=1e-4)
     np.testing.assert_allclose(change[..., :-1], 0, atol=1e-4)
 
 

@@ -14,25 +14,34 @@ class Past:
 
     Args:
         kept: `now` of the piece before; nothing at the beginning, where zeros stand for what was before.
+        foretold: of each of these what `foretell` made of it, where it could, or nothing at all.
 
     Attributes:
         now: filled while the network runs: what the next piece is to be given.
+        lookers: filled alike: the convolution that looked back, if it was one, and on how many columns of the piece.
     """
 
-    def __init__(self, kept: Sequence[Tensor] = ()) -> None:
-        self._kept = list(kept)
+    def __init__(self, kept: Sequence[Tensor] = (), foretold: Sequence[Tensor | None] = ()) -> None:
+        self._kept, self._foretold = list(kept), list(foretold)
         self.now: list[Tensor] = []
+        self.lookers: list[tuple[TimeConv | None, int]] = []
 
     @property
     def continues(self) -> bool:
         """Whether anything was before."""
         return bool(self._kept)
 
-    def before(self, x: Tensor, length: int) -> Tensor:
+    @property
+    def foretold(self) -> Tensor | None:
+        """What is known beforehand of what looks back next."""
+        return self._foretold[len(self.now)] if self._foretold else None
+
+    def before(self, x: Tensor, length: int, looker: TimeConv | None = None) -> Tensor:
         """(B, C, length + T) the last `length` columns before the piece x (B, C, T), and the piece."""
         known = self._kept[len(self.now)] if self._kept else x.new_zeros(*x.shape[:2], length)
         joined = torch.cat([known, x], -1)
         self.now.append(joined[..., joined.shape[-1] - length :])
+        self.lookers.append((looker, x.shape[-1]))
         return joined
 
 
@@ -52,9 +61,17 @@ class TimeConv(nn.Conv1d):
     def forward(self, input: Tensor, past: Past | None = None) -> Tensor:
         if self.causal:
             past = past or Past()
-            seen = past.before(input, self.span)
+            foretold = past.foretold
+            seen = past.before(input, self.span, self)
+            if foretold is not None:
+                return foretold + F.linear(input.mT, self.weight[..., -1].contiguous()).mT
             return self._of_few(seen) if past.continues else super().forward(seen)
         return super().forward(F.pad(input, (self.span // 2, self.span // 2), mode="replicate"))
+
+    def foretell(self, kept: Tensor) -> Tensor:
+        """(B, C', 1) what the columns before, (B, C, span), are to add to the one that comes: most of the work."""
+        taps = kept[..., :: self.dilation[0]]
+        return F.linear(taps.flatten(1), self.weight[..., :-1].flatten(1), self.bias)[..., None]
 
     def _of_few(self, seen: Tensor) -> Tensor:
         """The same as one product, which over a few steps is faster: weights are read as they lie."""

@@ -49,8 +49,9 @@ FARTHEST = 32.0
 SCALE_RANGE = 4.0
 # Where the number of levels varies in training, all of them are told so often.
 FULL_SHARE = 0.6
-# Candidates are looked at so many at once, to find the best of them.
+# Candidates are looked at so many at once, to find the best of them; but not one row's, which are too few for that.
 GROUP = 16
+FEW = 2**14
 
 
 class Prediction(nn.Module):
@@ -217,26 +218,50 @@ class PredictiveResidual(Quantizer):
         return memory, memory.new_zeros(rows, self.codebooks.shape[-1])
 
     @torch.no_grad()
+    def expect(self, state: tuple[Tensor, ...], levels: int | None = None) -> tuple[Tensor, ...]:
+        """Mean and deviation (B, C) of the latent, and what each code of each level costs by its size, (B, l, N)."""
+        mean, deviation = self.prediction(state[0].flatten(1))
+        codebooks = self.codebooks[:levels]
+        sizes = deviation.square() @ codebooks.square().flatten(0, 1).T
+        return mean, deviation, sizes.unflatten(1, codebooks.shape[:2])
+
+    @torch.no_grad()
     def encode_next(
-        self, latent: Tensor, state: tuple[Tensor, ...], levels: int | None = None, feedback: Tensor | None = None
+        self,
+        latent: Tensor,
+        state: tuple[Tensor, ...],
+        levels: int | None = None,
+        feedback: Tensor | None = None,
+        expected: tuple[Tensor, ...] = (),
     ) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
-        return self._encode_next(latent, state, levels or self.config.levels, self.config.beam, feedback)
+        levels = levels or self.config.levels
+        return self._encode_next(latent, state, levels, self.config.beam, feedback, expected)
 
     def _encode_next(
-        self, latent: Tensor, state: tuple[Tensor, ...], levels: int, beam: int, feedback: Tensor | None
+        self,
+        latent: Tensor,
+        state: tuple[Tensor, ...],
+        levels: int,
+        beam: int,
+        feedback: Tensor | None,
+        expected: tuple[Tensor, ...] = (),
     ) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
         memory, missed = state
-        mean, deviation = self.prediction(memory.flatten(1))
+        mean, deviation, sizes = expected or self.expect(state, levels)
         target = latent if feedback is None else latent + missed @ feedback.to(missed).T
-        told, chosen = self._search(((target - mean) / deviation).to(latent), deviation.square(), levels, beam)
+        told, chosen = self._search(((target - mean) / deviation).to(latent), deviation.square(), sizes, beam)
         code = mean + deviation * told
         return code.to(latent), chosen, (self._remember(memory, code, levels), missed + latent - code)
 
-    def _search(self, target: Tensor, weight: Tensor, levels: int, beam: int) -> tuple[Tensor, Tensor]:
-        """Sums of codes (B, C) and tokens (B, levels) with a small sum over channels of weight * (target - sum)^2."""
-        batch, size = target.shape[0], self.codebooks.shape[1]
+    def _search(self, target: Tensor, weight: Tensor, sizes: Tensor, beam: int) -> tuple[Tensor, Tensor]:
+        """Sums of codes (B, C) and tokens (B, l) with a small sum over channels of weight * (target - sum)^2.
+
+        Args:
+            target, weight: (B, C).
+            sizes: (B, l, N) the sum over channels of weight * code^2.
+        """
+        batch, levels, size = sizes.shape
         first = torch.arange(batch, device=target.device)[:, None]
-        sizes = (weight @ self.codebooks[:levels].square().flatten(0, 1).T).unflatten(1, (levels, size))
         rest = target[:, None]  # of each candidate: (B, M, C)
         cost = (weight * target.square()).sum(-1, keepdim=True)
         found = []
@@ -392,7 +417,7 @@ def _least(costs: Tensor, count: int) -> tuple[Tensor, Tensor]:
     They are in the `count` groups whose least is least; of a search's costs that is a small part.
     """
     count = min(count, costs.shape[1])
-    if costs.shape[1] % GROUP or costs.shape[1] < 2 * GROUP * count:
+    if costs.numel() < FEW or costs.shape[1] % GROUP or costs.shape[1] < 2 * GROUP * count:
         return costs.topk(count, largest=False)
     groups = costs.view(costs.shape[0], GROUP, -1)
     kept = groups.amin(1).topk(count, largest=False).indices

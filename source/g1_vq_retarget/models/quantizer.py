@@ -123,9 +123,18 @@ class Quantizer(nn.Module, ABC):
         """What `encode_next` is to know of the steps before the first; rows (B) stand first."""
         return ()
 
+    def expect(self, state: tuple[Tensor, ...], levels: int | None = None) -> tuple[Tensor, ...]:
+        """What of `encode_next` can be computed before there is a latent, from the state and for so many levels."""
+        return ()
+
     @abstractmethod
     def encode_next(
-        self, latent: Tensor, state: tuple[Tensor, ...], levels: int | None = None, feedback: Tensor | None = None
+        self,
+        latent: Tensor,
+        state: tuple[Tensor, ...],
+        levels: int | None = None,
+        feedback: Tensor | None = None,
+        expected: tuple[Tensor, ...] = (),
     ) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
         """One step of `forward`, not in training: decoded latents (B, C), tokens (B, L), and the state after it.
 
@@ -133,6 +142,7 @@ class Quantizer(nn.Module, ABC):
             latent: (B, C).
             state: what came of the step before, or of `begin`.
             levels, feedback: as for `forward`.
+            expected: what `expect` made of the state, where that has been done.
         """
 
     @abstractmethod
@@ -163,7 +173,12 @@ class StepQuantizer(Quantizer):
         return Quantized(through, tokens, loss)
 
     def encode_next(
-        self, latent: Tensor, state: tuple[Tensor, ...], levels: int | None = None, feedback: Tensor | None = None
+        self,
+        latent: Tensor,
+        state: tuple[Tensor, ...],
+        levels: int | None = None,
+        feedback: Tensor | None = None,
+        expected: tuple[Tensor, ...] = (),
     ) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
         quantized = self(latent[:, None], levels)
         return quantized.latent[:, 0], quantized.tokens[:, 0], state

@@ -148,20 +148,27 @@ class DualEncoderVQVAE(nn.Module):
 
     def human_latent(self, human: Tensor) -> Tensor:
         """Latents (B, T', C) of human features (B, T, H) of whole steps, before quantization."""
-        return self.latent_of_known(self.known(human), Past() if self.causal else None)
+        human = self.known(human)
+        latent = self.human_encoder(human)
+        return latent + self._of_steps(self.human_way(human, latent, self._past()))
 
     def known(self, human: Tensor) -> Tensor:
         """Human features (B, T, H) as the human encoder sees them: a causal one no velocity that is not known yet."""
         return as_known(self.rates, human) if self.causal and self.rates is not None else human
 
-    def latent_of_known(self, human: Tensor, past: Past | None) -> Tensor:
-        """As `human_latent`, of what `known` gives; `past`: of a causal network, what was before."""
-        latent = self.human_encoder(human) if past is None else self.human_encoder(human, past)
+    def human_way(self, human: Tensor, latent: Tensor, past: Past | None) -> Tensor:
+        """What `way_correction` adds to the human encoder's latents, zeros where it has nothing to go by.
+
+        Args:
+            human: (B, T, H), what `known` gives.
+            latent: (B, T', C) what the human encoder makes of it.
+            past: of a causal network, what was before.
+        """
         if (linear := self._linear_paths()) is None:
-            return latent
+            return torch.zeros_like(latent)
         rates, encoder, decoder = linear
         turning = human[..., rates.human_turning, None] * rates.scale + rates.shift
-        return latent + way_correction(rates, latent, turning, encoder, decoder, past)
+        return way_correction(rates, latent, turning, encoder, decoder, past)
 
     def robot_latent(self, robot: Tensor) -> Tensor:
         """Latents (B, T', C) of robot features (B, T, D) of whole steps, before quantization. Not for training."""
@@ -170,7 +177,14 @@ class DualEncoderVQVAE(nn.Module):
             return latent
         rates, encoder, decoder = linear
         velocities = robot[..., list(rates.velocities)]
-        return latent + way_correction(rates, latent, velocities, encoder, decoder, Past() if self.causal else None)
+        return latent + self._of_steps(way_correction(rates, latent, velocities, encoder, decoder, self._past()))
+
+    def _past(self) -> Past | None:
+        return Past() if self.causal else None
+
+    def _of_steps(self, way: Tensor) -> Tensor:
+        """What to add to each step, (B, T', C), of a `way_correction`, which a causal network gives a step ahead."""
+        return nn.functional.pad(way[:, :-1], (0, 0, 1, 0)) if self.causal else way
 
     def quantize(self, latent: Tensor, levels: int | None = None) -> Quantized:
         """Tokens of latents (B, T', C); `levels` as in `encode_robot`. Not for training."""

@@ -23,6 +23,8 @@ FEEDBACK = 0.3
 # What was added is looked at again, for the decoder is not linear, and an average misses the ends of a turn (twicing:
 # Tukey 1977, "Exploratory Data Analysis", ch. 16). Live there is no time for it.
 LOOKS = 2
+# An average of the time before is late by half of that: live it is over a shorter one than where both sides are seen.
+LIVE_SHARE = 0.5
 
 
 class RootRates(NamedTuple):
@@ -32,7 +34,7 @@ class RootRates(NamedTuple):
         velocities: the robot's columns, the turning rate last.
         human_turning: the human's column of the turning rate.
         scale, shift: from the human's normalised turning rate to the robot's.
-        frames: that velocities are averaged over.
+        frames: that velocities are averaged over, where both sides of a frame are seen.
     """
 
     velocities: tuple[int, ...]
@@ -57,6 +59,9 @@ def way_correction(
 ) -> Tensor:
     """(B, T', C) what to add to latents so that the velocities they lead to are the known ones, on the average.
 
+    Of a causal decoder it is what to add to the latents of the step after each: to look at a step takes as long as to
+    decode it, and so it happens when its motion is on its way.
+
     Args:
         rates: of the features.
         latent: (B, T', C).
@@ -66,15 +71,16 @@ def way_correction(
         past: of a causal decoder; with it averages are of the time before, without it of both sides.
     """
     columns = list(rates.velocities[-known.shape[-1] :])
+    frames = rates.frames if past is None else max(1, round(LIVE_SHARE * rates.frames))
     added = torch.zeros_like(latent)
     for _ in range(LOOKS if past is None else 1):
         missed = (known - decoder(latent + added, past=past)[..., columns]).mT
         if past is None:
-            before, after = rates.frames // 2, rates.frames - 1 - rates.frames // 2
+            before, after = frames // 2, frames - 1 - frames // 2
             missed = F.pad(missed, (before, after), mode="replicate")
         else:
-            missed = past.before(missed, rates.frames - 1)
-        slow = F.avg_pool1d(missed, rates.frames, stride=1)
+            missed = past.before(missed, frames - 1)
+        slow = F.avg_pool1d(missed, frames, stride=1)
         added = added + F.conv1d(slow, encoder.linear.weight[:, columns], stride=encoder.linear.stride).mT
     return added
 

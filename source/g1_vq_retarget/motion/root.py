@@ -57,8 +57,9 @@ def root_features(
         lean = (_about_z(-yaw) * body_rotation).as_rotvec()[:, :2]
     rates = np.zeros((frames, 3))
     if frames > 1:
-        step = _about_z(-yaw[:-1]).apply(np.diff(pos_w, axis=0))
-        rates[:-1, :2] = step[:, :2] * fps
+        place = _on_floor(pos_w)
+        step = (place[1:] - place[:-1]) * np.exp(-1j * yaw[:-1])
+        rates[:-1, 0], rates[:-1, 1] = step.real * fps, step.imag * fps
         rates[:-1, 2] = _wrap(np.diff(yaw)) * fps
         rates[-1] = rates[-2]
     return np.concatenate([pos_w[:, 2:], lean, rates], axis=1)
@@ -82,15 +83,12 @@ def integrate_root(
     Returns:
         Position (T, 3) in the world and T rotations of the body frame.
     """
-    lean, velocity, yaw_rate = features[:, 1:-3], features[:-1, -3:-1], features[:-1, -1]
-    yaw = start_yaw + np.concatenate([[0.0], np.cumsum(yaw_rate / fps)])
-    turn = _about_z(yaw)
-    step = turn[:-1].apply(np.pad(velocity, ((0, 0), (0, 1)))) / fps
-    pos = np.empty((len(features), 3))
-    pos[:, :2] = np.asarray(start_xy) + np.concatenate([np.zeros((1, 2)), np.cumsum(step[:, :2], axis=0)])
-    pos[:, 2] = features[:, 0]
+    lean, velocity, yaw_rate = features[:, 1:-3], _on_floor(features[:-1, -3:-1]), features[:-1, -1]
+    yaw = np.cumsum(np.concatenate([[start_yaw], yaw_rate / fps]))
+    place = np.cumsum(np.concatenate([_on_floor(np.array([start_xy])), velocity * np.exp(1j * yaw[:-1]) / fps]))
+    pos = np.stack([place.real, place.imag, features[:, 0]], axis=1)
     swing = _swing(lean) if orientation == "up" else Rotation.from_rotvec(np.pad(lean, ((0, 0), (0, 1))))
-    return pos, turn * swing
+    return pos, _about_z(yaw) * swing
 
 
 def path_length(clip: Clip) -> float:
@@ -110,6 +108,11 @@ def _swing(up_b: np.ndarray) -> Rotation:
     upside_down = quat[:, 0] < 1e-9
     quat[upside_down] = (0.0, 1.0, 0.0, 0.0)
     return Rotation.from_quat(quat, scalar_first=True)
+
+
+def _on_floor(xy: np.ndarray) -> np.ndarray:
+    """(T,) x + iy of (T, 2 or more): turned about z by multiplying with exp(i angle)."""
+    return xy[:, 0] + 1j * xy[:, 1]
 
 
 def _about_z(angle: np.ndarray) -> Rotation:

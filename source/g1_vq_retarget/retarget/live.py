@@ -6,6 +6,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -133,14 +134,16 @@ class LiveRetargeter:
         self._rest_offsets = np.asarray(rest_offsets, float)
         self._mean, self._deviation = np.asarray(loaded.spec.robot_mean), np.asarray(loaded.spec.robot_std)
         self._start: RootStart | None = None
+        human = torch.zeros(1, self.lookahead + 1, len(loaded.spec.human_mean), device=device)
         self._beginning = self.step.begin()
         self.reset()
-        human = torch.zeros(1, self.lookahead + 1, len(loaded.spec.human_mean), device=device)
         self._traced = _traced(self.step, human, self._beginning)
 
     def reset(self) -> None:
         """The next frame is the first of a motion; the robot goes on from where it stands, facing as it does."""
-        self._state = self._beginning
+        state, answering = list(self._beginning), self.step.answering
+        self._answering, self._looking = state[:answering], state[answering:]
+        self._undone: deque[Callable[[], None]] = deque([self._foretell])
         self._last: HumanFrame | None = None
         self._rows: list[np.ndarray] = []
         self._ready: deque[np.ndarray] = deque()
@@ -154,17 +157,40 @@ class LiveRetargeter:
         """
         self._rows.append(self._known(frame))
         self._last = frame
-        if len(self._rows) > self.lookahead:
-            human = torch.tensor(np.stack(self._rows)[None], dtype=torch.float32, device=self.device)
-            with torch.inference_mode():
-                motion, tokens, *self._state = self._traced(human, *self._state)
-            if not torch.isfinite(motion).all():  # nor will what the network remembers be, ever again
-                self.reset()
-                raise MotionError("the model's answer is no finite number; what went before is forgotten")
-            self._ready.extend(motion[0].cpu().numpy().astype(np.float64))
-            self.tokens = tokens[0].cpu().numpy()
+        complete = len(self._rows) > self.lookahead
+        # what the past alone decides is done a little at a frame, so that the one that completes a step is the quicker
+        while self._undone:
+            self._undone.popleft()()
+            if not complete:
+                break
+        if complete:
+            self._answer(torch.tensor(np.stack(self._rows)[None], dtype=torch.float32, device=self.device))
             self._rows.clear()
         return self._placed(self._ready.popleft()) if self._ready else None
+
+    def _answer(self, human: torch.Tensor) -> None:
+        """Robot frames of a step of human features (1, lookahead + 1, H), to be sent one by one.
+
+        Raises:
+            MotionError: as `push`.
+        """
+        with torch.inference_mode():
+            motion, tokens, latent, *remembered = self._traced.answer(human, *self._answering, *self._foretold)
+        if not torch.isfinite(motion).all():  # nor will what the network remembers be, ever again
+            self.reset()
+            raise MotionError("the model's answer is no finite number; what went before is forgotten")
+        self._answering[1:] = remembered
+        self._undone.extend([self._foretell, partial(self._look_back, human, latent)])
+        self._ready.extend(motion[0].cpu().numpy().astype(np.float64))
+        self.tokens = tokens[0].cpu().numpy()
+
+    def _foretell(self) -> None:
+        with torch.inference_mode():
+            self._foretold = self._traced.foretell(*self._answering[1:])
+
+    def _look_back(self, human: torch.Tensor, latent: torch.Tensor) -> None:
+        with torch.inference_mode():
+            self._answering[0], *self._looking = self._traced.look_back(human, latent, *self._looking)
 
     def _known(self, frame: HumanFrame) -> np.ndarray:
         """(H,) features of a frame, its velocities those of the frame before; average ones at the beginning."""
@@ -197,21 +223,30 @@ class LiveRetargeter:
         return RobotFrame(pos[0], rotation[0].as_quat(scalar_first=True), joints)
 
 
-def _traced(
-    step: StreamingStep, human: torch.Tensor, state: tuple[torch.Tensor, ...]
-) -> Callable[..., tuple[torch.Tensor, ...]]:
-    """The same as one program: a step is a thousand small operations, and half its time is Python's between them.
+def _traced(step: StreamingStep, human: torch.Tensor, state: tuple[torch.Tensor, ...]) -> Any:
+    """Its parts as programs: a step is a thousand small operations, and half its time is Python's between them.
 
     Args:
         human: features of the shape that there will be.
         state: what it begins with.
     """
+    answering, looking = state[: step.answering], state[step.answering :]
+    with torch.inference_mode():
+        foretold = step.foretell(*answering[1:])
+        latent = step.answer(human, *answering)[2]
+    examples = {
+        "foretell": answering[1:],
+        "answer": (human, *answering, *foretold),
+        "look_back": (human, latent, *looking),
+    }
     with warnings.catch_warnings():
         # that shapes are taken for constants, as here they are, and that TorchScript is no longer worked on
         warnings.simplefilter("ignore")
+        traced: Any = torch.jit.trace_module(step.eval(), examples, check_trace=False)
         # frozen, what depends on weights alone is computed once
-        traced: Any = torch.jit.freeze(torch.jit.trace(step.eval(), (human, *state), check_trace=False))
+        traced = torch.jit.freeze(traced, preserved_attrs=list(examples))
     with torch.inference_mode():
         for _ in range(OPTIMISED_AFTER):
-            traced(human, *state)
+            for name, example in examples.items():
+                getattr(traced, name)(*example)
     return traced
