@@ -14,8 +14,8 @@ class StreamingStep(nn.Module):
 
     Steps that follow one another give what `encode_human` and `decode` give of the whole, but for rounding.
 
-    `forward` is all of a step. Someone waits for the `answer` alone: `look_back` and `foretell` can do the rest, which is
-    as much, between one answer and the human's next frames.
+    `forward` is all of a step. Someone waits for the `answer` alone: `look_back` and `foretell` can do the rest, which
+    is as much, between one answer and the human's next frames.
 
     Args:
         model: a causal one, in evaluation mode.

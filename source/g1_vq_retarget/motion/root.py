@@ -59,7 +59,7 @@ def root_features(
     if frames > 1:
         place = _on_floor(pos_w)
         step = (place[1:] - place[:-1]) * np.exp(-1j * yaw[:-1])
-        rates[:-1, 0], rates[:-1, 1] = step.real * fps, step.imag * fps
+        rates[:-1, 0], rates[:-1, 1] = np.real(step) * fps, np.imag(step) * fps
         rates[:-1, 2] = _wrap(np.diff(yaw)) * fps
         rates[-1] = rates[-2]
     return np.concatenate([pos_w[:, 2:], lean, rates], axis=1)
