@@ -65,6 +65,11 @@ def test_the_best_on_val_is_kept_be_it_what_there_was(folder: DataFolder, weight
     assert all(torch.equal(old[name], new[name]) for name in old)
 
 
+def test_the_last_are_kept_if_so_asked(folder: DataFolder, weights: Path, tmp_path: Path) -> None:
+    log = train_human(load_checkpoint(weights), folder, tmp_path, replace(SMALL, epochs=2, lr=3.0, keep="last"))
+    assert load_checkpoint(tmp_path).info["metrics"]["val"] == log[-1]["val"] != log[0]["val"]
+
+
 def test_a_rate_that_is_too_high_is_told(folder: DataFolder, weights: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"--lr 1e\+30: the loss is no number"):
         train_human(load_checkpoint(weights), folder, tmp_path, replace(SMALL, lr=1e30))

@@ -12,7 +12,7 @@ import math
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -58,6 +58,8 @@ class HumanTrainConfig:
     """Weight of where the root's velocities lead to, against the latents' error."""
     mirror: bool = True
     """Train on stretches with left and right exchanged, too."""
+    keep: Literal["best", "last"] = "best"
+    """Which weights: the best on the pairs of the val split, or the last, which know the train split's pairs best."""
     seed: int = 42
     """Seed of the order."""
 
@@ -86,7 +88,8 @@ class HumanErrors(NamedTuple):
 def train_human(checkpoint: Checkpoint, folder: DataFolder, run: Path, config: HumanTrainConfig) -> list[dict]:
     """Train the human encoder on the train split's pairs, and write the model to the folder `run`.
 
-    Kept is what is best on the pairs of the val split, be it what there was before; where there are none, the last.
+    Kept is what is best on the pairs of the val split, be it what there was before; where there are none, or if so
+    asked, the last.
 
     Returns:
         A line an epoch, from before the first: `step`, `train` (mean over the epoch) and `val`, with the fields of
@@ -153,7 +156,8 @@ def train_human(checkpoint: Checkpoint, folder: DataFolder, run: Path, config: H
                     line["val"] = _errors(checkpoint, stretches).told(config.drift)
                 bar.set_postfix({name: f"{value:.4f}" for name, value in line["val"].items()})
             log.append(line)
-            score = line["val"]["total"] if stretches is not None else -epoch
+            judged = stretches is not None and config.keep == "best"
+            score = line["val"]["total"] if judged else -epoch
             if score < best:
                 best = score
                 save_checkpoint(run / "best.safetensors", model, spec, info | {"metrics": line})
