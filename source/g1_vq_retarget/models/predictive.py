@@ -260,7 +260,7 @@ class PredictiveResidual(Quantizer):
             target, weight: (B, C).
             sizes: (B, l, N) the sum over channels of weight * code^2.
         """
-        batch, levels, size = sizes.shape
+        batch, levels, size = target.shape[0], *sizes.shape[1:]
         first = torch.arange(batch, device=target.device)[:, None]
         rest = target[:, None]  # of each candidate: (B, M, C)
         cost = (weight * target.square()).sum(-1, keepdim=True)
