@@ -27,8 +27,8 @@ def latency_table(found: Benchmark) -> str:
     ]
     if found.live:
         lines += [
-            f"Live, frames {pace}, ms a frame: p50 / p99 / max. The network answers at frames that complete a step; what "
-            "can be done before is done at the others.",
+            f"Live, frames {pace}, ms a frame: p50 / p99 / max. The network answers at frames that complete a step; "
+            "what can be done before is done at the others.",
             "",
             "| model | device | comes later by | all frames | frames with a step | other frames "
             f"| of a step's p50: {' / '.join(PARTS)} |",
