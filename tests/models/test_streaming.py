@@ -65,7 +65,7 @@ def test_nothing_later_is_seen(robot_encoder: str, downsample: int) -> None:
     human, robot = motion(2, 48, HUMAN), motion(2, 48, ROBOT, seed=1)
     for encode, decode, features in (
         (model.human_latent, None, human),
-        (model.robot_encoder, model.decoder, robot),
+        (model.robot_latent, model.decoder, robot),
     ):
         changed = features.clone()
         changed[:, 24:] += 1
@@ -75,6 +75,18 @@ def test_nothing_later_is_seen(robot_encoder: str, downsample: int) -> None:
         assert (before[:, steps] - after[:, steps]).abs().max() > 0.1
         if decode is not None:
             torch.testing.assert_close(decode(before)[:, :24], decode(after)[:, :24])
+
+
+@pytest.mark.parametrize("downsample", [1, 4])
+def test_the_way_is_led_from_the_second_step_on(downsample: int) -> None:
+    model = build(downsample=downsample)
+    human, robot = motion(2, 16, HUMAN), motion(2, 16, ROBOT, seed=1)
+    for led, encoded in (
+        (model.human_latent(human), model.human_encoder(model.known(human))),
+        (model.robot_latent(robot), model.robot_encoder(robot)),
+    ):
+        torch.testing.assert_close(led[:, 0], encoded[:, 0])
+        assert (led[:, 1] - encoded[:, 1]).abs().amin(0).max() > 1e-3
 
 
 def test_a_velocity_is_known_a_frame_later() -> None:
@@ -108,24 +120,26 @@ def test_steps_are_the_whole(kind: str, downsample: int) -> None:
     torch.testing.assert_close(torch.cat(motions, 1), whole, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("kind", ["predictive", "rvq"])
-@pytest.mark.parametrize("downsample", [1, 4])
-def test_what_is_done_beforehand_is_the_same(kind: str, downsample: int) -> None:
-    model = build(kind, "klt", downsample)
-    step = StreamingStep(model)
-    state = list(step.begin(2))
-    for piece in model.known(motion(2, 32, HUMAN)).split(downsample, dim=1):
-        robot, tokens, *after = step(piece, *state)
-        answering = state[: step.answering]
-        foretold = step.foretell(*answering[1:])
+@pytest.mark.parametrize("levels", [None, 1])
+@pytest.mark.parametrize(("kind", "robot_encoder"), [("predictive", "klt"), ("predictive", "learned"), ("rvq", "klt")])
+@pytest.mark.parametrize("downsample", [1, 2, 4])
+def test_the_parts_of_steps_are_the_whole(kind: str, robot_encoder: str, downsample: int, levels: int | None) -> None:
+    model = build(kind, robot_encoder, downsample)
+    human = motion(2, 32, HUMAN)
+    coded = model.encode_human(human, levels)
+    step = StreamingStep(model, levels)
+    state = step.begin(2)
+    correction, remembered, looking = state[0], state[1 : step.answering], state[step.answering :]
+    motions, tokens = [], []
+    for piece in model.known(human).split(downsample, dim=1):
+        foretold = step.foretell(*remembered)
         assert len(foretold) > 2 * model.config.network.depth  # of both networks' blocks, and more
-        answer, chosen, latent, *_ = step.answer(piece, *answering, *foretold)
-        assert torch.equal(chosen, tokens)
-        torch.testing.assert_close(answer, robot, atol=1e-5, rtol=0)
-        # and nothing of the step at hand was needed for it
-        correction = step.look_back(piece, latent, *state[step.answering :])[0]
-        torch.testing.assert_close(correction, after[0])
-        state = after
+        robot, token, latent, *remembered = step.answer(piece, correction, *remembered, *foretold)
+        correction, *looking = step.look_back(piece, latent, *looking)
+        motions.append(robot)
+        tokens.append(token)
+    assert torch.equal(torch.stack(tokens, 1), coded.tokens)
+    torch.testing.assert_close(torch.cat(motions, 1), model.motion_of(coded), atol=1e-5, rtol=0)
 
 
 def test_fewer_levels_step_by_step() -> None:

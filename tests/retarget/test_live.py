@@ -55,6 +55,55 @@ def test_frame_by_frame_is_the_clip(weights_of_causal: Path) -> None:
     np.testing.assert_allclose(joints, motion.joint_pos[:kept], atol=1e-5)
 
 
+@pytest.mark.parametrize("weights_of_causal", [4], indirect=True)
+def test_at_the_frame_that_has_its_answer_nothing_else_is_done(
+    weights_of_causal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = human_clip(24, 4, fps=50.0)
+    live, done = LiveRetargeter(weights_of_causal, clip.rest_offsets), []
+    programs = live._traced
+
+    class Recording:
+        def __getattr__(self, name: str) -> object:
+            done.append(name)
+            return getattr(programs, name)
+
+    monkeypatch.setattr(live, "_traced", Recording())
+    frames = []
+    for frame in frames_of(clip):
+        live.push(frame)
+        frames.append(tuple(done))
+        done.clear()
+    assert frames[:4] == [("foretell",), (), (), ("answer",)]
+    assert frames[4:] == [("foretell",), ("look_back",), (), ("answer",)] * 5
+
+
+def test_fewer_levels_live_are_those_of_the_clip(weights_of_causal: Path) -> None:
+    clip = human_clip(40, 4, fps=50.0)
+    expected = Retargeter(weights_of_causal).encode(clip, levels=1).tokens
+    live, tokens = LiveRetargeter(weights_of_causal, clip.rest_offsets, levels=1), []
+    for number, frame in enumerate(frames_of(clip)):
+        live.push(frame)
+        if number % (live.lookahead + 1) == live.lookahead:
+            tokens.append(live.tokens)
+    np.testing.assert_array_equal(np.stack(tokens), expected)
+
+
+def test_what_is_no_humans_place_leaves_no_trace(weights_of_causal: Path) -> None:
+    clip = human_clip(40, 4, fps=50.0)
+    undisturbed, disturbed = (LiveRetargeter(weights_of_causal, clip.rest_offsets) for _ in range(2))
+    for number, frame in enumerate(frames_of(clip)):
+        if number in (0, 3, 17):
+            for height in (300.0, 1e30):
+                with pytest.raises(MotionError, match=r"deviations from the average human"):
+                    disturbed.push(frame._replace(root_pos_w=np.array([0.0, 0.0, height])))
+        expected, robot = undisturbed.push(frame), disturbed.push(frame)
+        assert (expected is None) == (robot is None)
+        if robot is not None and expected is not None:
+            np.testing.assert_array_equal(robot.joint_pos, expected.joint_pos)
+            np.testing.assert_array_equal(robot.root_pos_w, expected.root_pos_w)
+
+
 def test_after_a_reset_the_robot_goes_on_from_where_it_stands(weights_of_causal: Path) -> None:
     clip = human_clip(40, 4, fps=50.0)
     live = LiveRetargeter(weights_of_causal, clip.rest_offsets)

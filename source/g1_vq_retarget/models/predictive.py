@@ -49,7 +49,7 @@ FARTHEST = 32.0
 SCALE_RANGE = 4.0
 # Where the number of levels varies in training, all of them are told so often.
 FULL_SHARE = 0.6
-# Candidates are looked at so many at once, to find the best of them; but not one row's, which are too few for that.
+# Candidates are looked at so many at once, to find the best of them; of so few costs sorting is faster.
 GROUP = 16
 FEW = 2**14
 

@@ -36,7 +36,8 @@ class StreamingStep(nn.Module):
         self.model = model
         self.levels = levels or len(model.quantizer.codebook_sizes)
         feedback = model.feedback()
-        self.feedback = nn.Buffer(torch.zeros(0) if feedback is None else feedback)
+        nothing = torch.zeros(0, device=next(model.parameters()).device)
+        self.feedback = nn.Buffer(nothing if feedback is None else feedback)
         begin = model.quantizer.begin(1)
         self._coded, self._expected = len(begin), len(model.quantizer.expect(begin, self.levels))
         past = self._first(1)[2]

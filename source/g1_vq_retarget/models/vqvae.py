@@ -183,7 +183,10 @@ class DualEncoderVQVAE(nn.Module):
         return Past() if self.causal else None
 
     def _of_steps(self, way: Tensor) -> Tensor:
-        """What to add to each step, (B, T', C), of a `way_correction`, which a causal network gives a step ahead."""
+        """What to add to each step, (B, T', C), of a `way_correction`, which a causal network gives for the next one.
+
+        A robot's, too, though it is in no hurry: both sides' tokens are then led alike.
+        """
         return nn.functional.pad(way[:, :-1], (0, 0, 1, 0)) if self.causal else way
 
     def quantize(self, latent: Tensor, levels: int | None = None) -> Quantized:

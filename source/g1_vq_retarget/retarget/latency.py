@@ -36,7 +36,7 @@ class Latency:
         fps: of the frames.
         seconds: (N,) wall time of each frame.
         parts: (N, 3) of it, in order of `PARTS`.
-        steps: (N,) whether the frame completed a step, so that the network ran.
+        steps: (N,) whether the frame completed a step, so that the network answered.
     """
 
     model: str

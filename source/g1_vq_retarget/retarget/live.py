@@ -23,6 +23,9 @@ from g1_vq_retarget.training.checkpoint import Checkpoint, load_checkpoint
 
 # Legs of less are a mistake, m.
 SHORTEST_LEGS = 0.2
+# What is further from the average human, in deviations, is none: another unit, or an actor who leapt by 10 m.
+# Errors of codes are summed, and one such frame would be all that is told from then on.
+FARTHEST = 1000.0
 # Calls in which torch makes a traced program fast: they would hold up the first frames.
 OPTIMISED_AFTER = 3
 
@@ -143,7 +146,8 @@ class LiveRetargeter:
         """The next frame is the first of a motion; the robot goes on from where it stands, facing as it does."""
         state, answering = list(self._beginning), self.step.answering
         self._answering, self._looking = state[:answering], state[answering:]
-        self._undone: deque[Callable[[], None]] = deque([self._foretell])
+        self._foretold: tuple[torch.Tensor, ...] = ()
+        self._undone: deque[Callable[[], None]] = deque([self._foretell] if self.lookahead else [])
         self._last: HumanFrame | None = None
         self._rows: list[np.ndarray] = []
         self._ready: deque[np.ndarray] = deque()
@@ -152,8 +156,8 @@ class LiveRetargeter:
         """The robot's frame of `lookahead` frames ago; None for the first so many after a reset.
 
         Raises:
-            MotionError: a value that is no finite number, or a quaternion that is none; or values so far from a
-                human's that what comes of them is no finite number.
+            MotionError: a value that is no finite number, or a quaternion that is none; or values that are no human's.
+                The frame is as if it had not been there.
         """
         self._rows.append(self._known(frame))
         self._last = frame
@@ -180,7 +184,9 @@ class LiveRetargeter:
             self.reset()
             raise MotionError("the model's answer is no finite number; what went before is forgotten")
         self._answering[1:] = remembered
-        self._undone.extend([self._foretell, partial(self._look_back, human, latent)])
+        # where every frame has its answer, there is no time before it, and in pieces it would take the longer
+        self._undone.extend([self._foretell] if self.lookahead else [])
+        self._undone.append(partial(self._look_back, human, latent))
         self._ready.extend(motion[0].cpu().numpy().astype(np.float64))
         self.tokens = tokens[0].cpu().numpy()
 
@@ -204,9 +210,13 @@ class LiveRetargeter:
             rest_offsets=self._rest_offsets,
         )
         before, now = self.spec.human_features(clip)
+        now[-self._rates :] = 0.0 if self._last is None else before[-self._rates :]
+        if (farthest := float(np.abs(now).max())) > FARTHEST:
+            raise MotionError(
+                f"{farthest:.0f} deviations from the average human, more than {FARTHEST:.0f}: is it in m?"
+            )
         if self._start is None:
             self._start = RootStart.after(clip, self.robot)
-        now[-self._rates :] = 0.0 if self._last is None else before[-self._rates :]
         return now
 
     def _placed(self, features: np.ndarray) -> RobotFrame:
@@ -232,7 +242,7 @@ def _traced(step: StreamingStep, human: torch.Tensor, state: tuple[torch.Tensor,
     """
     answering, looking = state[: step.answering], state[step.answering :]
     with torch.inference_mode():
-        foretold = step.foretell(*answering[1:])
+        foretold = step.foretell(*answering[1:]) if step.model.downsample > 1 else ()
         latent = step.answer(human, *answering)[2]
     examples = {
         "foretell": answering[1:],
