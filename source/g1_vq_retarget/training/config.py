@@ -19,10 +19,9 @@ class OptimizerConfig:
 
     lr: float = 1e-3
     """Highest learning rate."""
-    prediction_share: float = 0.1
-    """predictive: share of the learning rate at which the prediction learns. It starts as the best linear one, which a
-    full rate undoes. Of short steps many tell it nearly the same, and their weights all move at once: there it wants
-    less still."""
+    prediction_share: float = 1.0
+    """predictive: share of the learning rate at which the prediction learns. Of short steps many tell it nearly the
+    same, and their weights all move at once: there it wants less."""
     weight_decay: float = 0.01
     """Decoupled weight decay."""
     warmup: float = 0.03
