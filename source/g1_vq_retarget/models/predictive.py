@@ -202,7 +202,7 @@ class PredictiveResidual(Quantizer):
         state = self.begin(len(latent))
         codes, tokens = [], []
         for step in latent.unbind(1):
-            code, chosen, state = self._encode_next(step, state, levels, beam, feedback)
+            code, chosen, state = self.encode_next(step, state, levels, feedback, beam=beam)
             codes.append(code)
             tokens.append(chosen)
         if not codes:
@@ -233,23 +233,16 @@ class PredictiveResidual(Quantizer):
         levels: int | None = None,
         feedback: Tensor | None = None,
         expected: tuple[Tensor, ...] = (),
+        beam: int | None = None,
     ) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+        """As told of every `Quantizer`; `beam`: candidates of the search, in place of those of use."""
         levels = levels or self.config.levels
-        return self._encode_next(latent, state, levels, self.config.beam, feedback, expected)
-
-    def _encode_next(
-        self,
-        latent: Tensor,
-        state: tuple[Tensor, ...],
-        levels: int,
-        beam: int,
-        feedback: Tensor | None,
-        expected: tuple[Tensor, ...] = (),
-    ) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
         memory, missed = state
         mean, deviation, sizes = expected or self.expect(state, levels)
         target = latent if feedback is None else latent + missed @ feedback.to(missed).T
-        told, chosen = self._search(((target - mean) / deviation).to(latent), deviation.square(), sizes, beam)
+        told, chosen = self._search(
+            ((target - mean) / deviation).to(latent), deviation.square(), sizes, beam or self.config.beam
+        )
         code = mean + deviation * told
         return code.to(latent), chosen, (self._remember(memory, code, levels), missed + latent - code)
 

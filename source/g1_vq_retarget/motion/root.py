@@ -85,8 +85,8 @@ def integrate_root(
     """
     lean, velocity, yaw_rate = features[:, 1:-3], _on_floor(features[:-1, -3:-1]), features[:-1, -1]
     yaw = np.cumsum(np.concatenate([[start_yaw], yaw_rate / fps]))
-    place = np.cumsum(np.concatenate([_on_floor(np.array([start_xy])), velocity * np.exp(1j * yaw[:-1]) / fps]))
-    pos = np.stack([place.real, place.imag, features[:, 0]], axis=1)
+    place = np.cumsum(np.concatenate([[complex(*start_xy)], velocity * np.exp(1j * yaw[:-1]) / fps]))
+    pos = np.stack([np.real(place), np.imag(place), features[:, 0]], axis=1)
     swing = _swing(lean) if orientation == "up" else Rotation.from_rotvec(np.pad(lean, ((0, 0), (0, 1))))
     return pos, _about_z(yaw) * swing
 

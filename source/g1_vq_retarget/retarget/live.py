@@ -139,15 +139,17 @@ class LiveRetargeter:
         self._start: RootStart | None = None
         human = torch.zeros(1, self.lookahead + 1, len(loaded.spec.human_mean), device=device)
         self._beginning = self.step.begin()
+        # where every frame has its answer, there is no time before it, and in pieces it would take the longer
+        self._beforehand = [self._foretell] if self.lookahead else []
         self.reset()
-        self._traced = _traced(self.step, human, self._beginning)
+        self._traced = _traced(self.step, human, self._beginning, bool(self._beforehand))
 
     def reset(self) -> None:
         """The next frame is the first of a motion; the robot goes on from where it stands, facing as it does."""
         state, answering = list(self._beginning), self.step.answering
         self._answering, self._looking = state[:answering], state[answering:]
         self._foretold: tuple[torch.Tensor, ...] = ()
-        self._undone: deque[Callable[[], None]] = deque([self._foretell] if self.lookahead else [])
+        self._undone: deque[Callable[[], None]] = deque(self._beforehand)
         self._last: HumanFrame | None = None
         self._rows: list[np.ndarray] = []
         self._ready: deque[np.ndarray] = deque()
@@ -156,8 +158,8 @@ class LiveRetargeter:
         """The robot's frame of `lookahead` frames ago; None for the first so many after a reset.
 
         Raises:
-            MotionError: a value that is no finite number, or a quaternion that is none; or values that are no human's.
-                The frame is as if it had not been there.
+            MotionError: a value that is no finite number, a quaternion that is none, or values that are no human's: the
+                frame is as if it had not been there. Or the model's answer is no finite number: a reset goes with it.
         """
         self._rows.append(self._known(frame))
         self._last = frame
@@ -184,9 +186,7 @@ class LiveRetargeter:
             self.reset()
             raise MotionError("the model's answer is no finite number; what went before is forgotten")
         self._answering[1:] = remembered
-        # where every frame has its answer, there is no time before it, and in pieces it would take the longer
-        self._undone.extend([self._foretell] if self.lookahead else [])
-        self._undone.append(partial(self._look_back, human, latent))
+        self._undone.extend([*self._beforehand, partial(self._look_back, human, latent)])
         self._ready.extend(motion[0].cpu().numpy().astype(np.float64))
         self.tokens = tokens[0].cpu().numpy()
 
@@ -233,22 +233,21 @@ class LiveRetargeter:
         return RobotFrame(pos[0], rotation[0].as_quat(scalar_first=True), joints)
 
 
-def _traced(step: StreamingStep, human: torch.Tensor, state: tuple[torch.Tensor, ...]) -> Any:
+def _traced(step: StreamingStep, human: torch.Tensor, state: tuple[torch.Tensor, ...], beforehand: bool) -> Any:
     """Its parts as programs: a step is a thousand small operations, and half its time is Python's between them.
 
     Args:
         human: features of the shape that there will be.
         state: what it begins with.
+        beforehand: whether answers are foretold.
     """
     answering, looking = state[: step.answering], state[step.answering :]
     with torch.inference_mode():
-        foretold = step.foretell(*answering[1:]) if step.model.downsample > 1 else ()
+        foretold = step.foretell(*answering[1:]) if beforehand else ()
         latent = step.answer(human, *answering)[2]
-    examples = {
-        "foretell": answering[1:],
-        "answer": (human, *answering, *foretold),
-        "look_back": (human, latent, *looking),
-    }
+    examples = {"answer": (human, *answering, *foretold), "look_back": (human, latent, *looking)}
+    if beforehand:
+        examples["foretell"] = answering[1:]
     with warnings.catch_warnings():
         # that shapes are taken for constants, as here they are, and that TorchScript is no longer worked on
         warnings.simplefilter("ignore")

@@ -59,7 +59,7 @@ class HumanTrainConfig:
     mirror: bool = True
     """Train on stretches with left and right exchanged, too."""
     keep: Literal["best", "last"] = "best"
-    """Which weights: the best on the pairs of the val split, or the last, which know the train split's pairs best."""
+    """Which weights: the best on the pairs of the val split, or the last, longest taught by the train split's."""
     seed: int = 42
     """Seed of the order."""
 
